@@ -1,0 +1,464 @@
+//! From frame to packet: Ethernet, up to two VLAN tags, IPv4, IPv6, TCP, UDP and ICMP.
+//!
+//! The same code runs in the kernel program and on the host, over anything that is a [`Frame`].
+//! Lengths follow the IP header, never the frame: Ethernet padding is not payload.
+
+/// Bytes of a frame, as far as they can be read directly.
+pub trait Frame {
+    /// Bytes that can be read directly, counted from the Ethernet header.
+    fn linear_len(&self) -> usize;
+    /// Bytes of the whole frame, those beyond the directly readable ones included.
+    fn total_len(&self) -> usize;
+    /// `N` bytes from `offset` on, if all of them can be read directly.
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
+    /// The same offset. In the kernel: one about whose history the verifier has forgotten all.
+    fn settled(&self, offset: usize) -> usize {
+        offset
+    }
+    /// What follows the extension headers that start at `at`: [`extensions`], called out of line
+    /// in the kernel, where it is rare and long.
+    fn beyond_extensions(&self, at: Payload) -> Result<Payload, Unsound> {
+        extensions(self, at)
+    }
+}
+
+/// All headers we follow end before this offset.
+pub const MAX_HEADERS_LEN: usize = 1 << 14;
+const _: () = assert!(22 + 40 + MAX_EXTENSIONS * 2048 + 60 < MAX_HEADERS_LEN);
+
+impl Frame for [u8] {
+    fn linear_len(&self) -> usize {
+        self.len()
+    }
+
+    fn total_len(&self) -> usize {
+        self.len()
+    }
+
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        self.get(offset..)?.first_chunk()
+    }
+}
+
+/// An address as it stands on the wire: words hold network order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// IPv4, and IPv6 addresses of the form `::ffff:a.b.c.d`.
+    V4(u32),
+    /// IPv6.
+    V6([u64; 2]),
+}
+
+/// What the frame carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// Neither IPv4 nor IPv6: ARP and everything else that is not ours to judge.
+    NotIp,
+    /// An IP packet.
+    Ip(IpPacket),
+}
+
+/// An IP packet whose headers are sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpPacket {
+    /// Where it says it comes from.
+    pub source: Address,
+    /// Link-layer header and IP packet in bytes, without Ethernet padding.
+    pub frame_len: u32,
+    /// What follows the IP headers.
+    pub transport: Transport,
+}
+
+/// The transport header, as far as decisions need it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A TCP segment with its whole header.
+    Tcp(Tcp),
+    /// A UDP datagram with its whole header.
+    Udp,
+    /// ICMPv6 neighbour discovery (RFC 4861), sent by a neighbour: hop limit 255.
+    NeighbourDiscovery,
+    /// Any other protocol, and fragments that do not start a packet.
+    Other,
+}
+
+/// A TCP segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tcp {
+    /// Port it comes from.
+    pub source_port: u16,
+    /// Port it goes to.
+    pub port: u16,
+    /// Sequence number of the segment.
+    pub seq: u32,
+    /// SYN is set and ACK is not: the start of a connection.
+    pub opens: bool,
+    /// Payload start, in bytes from the start of the frame.
+    pub payload_offset: u16,
+    /// Payload bytes by the IP header.
+    pub payload_len: u32,
+}
+
+/// Why a frame is not a packet any stack would take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsound {
+    /// A header is cut short or contradicts itself.
+    Malformed,
+    /// A first fragment without its whole transport header, or one that would overwrite it
+    /// (RFC 1858 section 3, RFC 3128).
+    Fragment,
+}
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_QINQ: u16 = 0x88a8;
+const PROTOCOL_HOP_BY_HOP: u8 = 0;
+const PROTOCOL_TCP: u8 = 6;
+const PROTOCOL_UDP: u8 = 17;
+const PROTOCOL_ROUTING: u8 = 43;
+const PROTOCOL_FRAGMENT: u8 = 44;
+const PROTOCOL_AUTHENTICATION: u8 = 51;
+const PROTOCOL_ICMPV6: u8 = 58;
+const PROTOCOL_DESTINATION: u8 = 60;
+const PROTOCOL_MOBILITY: u8 = 135;
+
+const ETHERNET_LEN: usize = 14;
+const VLAN_LEN: usize = 4;
+const MAX_VLAN_TAGS: usize = 2;
+const IPV4_LEN: usize = 20;
+const IPV6_LEN: usize = 40;
+const TCP_LEN: usize = 20;
+const UDP_LEN: usize = 8;
+const ICMPV6_LEN: usize = 4;
+/// Extension headers followed before a packet counts as [`Transport::Other`].
+const MAX_EXTENSIONS: usize = 6;
+/// Only frames longer than an IP length field can say may say nothing (BIG TCP, generic mode).
+const MAX_IP_LEN: usize = 65_535;
+
+/// Reads the headers of `frame`.
+///
+/// Unknown ethertypes and transport protocols are packets too; what is refused is what the
+/// network stack itself would drop, so refusing it cannot cut anybody off.
+#[inline(always)]
+pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
+    let (ethertype, offset) = link(frame)?;
+    let (source, payload) = match ethertype {
+        ETHERTYPE_IPV4 => ipv4(frame, offset)?,
+        ETHERTYPE_IPV6 => ipv6(frame, offset)?,
+        _ => return Ok(Packet::NotIp),
+    };
+    let frame_len = (payload.offset + payload.len) as u32;
+    let payload = Payload { offset: frame.settled(payload.offset), ..payload };
+    Ok(Packet::Ip(IpPacket { source, frame_len, transport: transport(frame, payload)? }))
+}
+
+/// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
+#[inline(always)]
+fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
+    let header: &[u8; ETHERNET_LEN] = frame.bytes(0).ok_or(Unsound::Malformed)?;
+    let mut ethertype = u16::from_be_bytes([header[12], header[13]]);
+    let mut offset = ETHERNET_LEN;
+    for _ in 0..MAX_VLAN_TAGS {
+        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+            break;
+        }
+        let tag: &[u8; VLAN_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+        ethertype = u16::from_be_bytes([tag[2], tag[3]]);
+        offset += VLAN_LEN;
+    }
+    Ok((ethertype, offset))
+}
+
+#[inline(always)]
+fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
+    let header: &[u8; IPV4_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let claimed = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let len = ip_len(frame, offset, claimed)?;
+    if header[0] >> 4 != 4 || header_len < IPV4_LEN || len < header_len {
+        return Err(Unsound::Malformed);
+    }
+    let payload = Payload {
+        protocol: header[9],
+        hop_limit: header[8],
+        offset: offset + header_len,
+        len: len - header_len,
+        fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
+    };
+    let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
+    Ok((Address::V4(source), payload))
+}
+
+#[inline(always)]
+fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
+    let header: &[u8; IPV6_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+    let len = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
+        // A packet may end with its header: "no next header" (RFC 8200 section 4.7).
+        0 if frame.linear_len() <= MAX_IP_LEN => IPV6_LEN,
+        0 => ip_len(frame, offset, 0)?,
+        payload_len => ip_len(frame, offset, IPV6_LEN + payload_len)?,
+    };
+    if header[0] >> 4 != 6 || len < IPV6_LEN {
+        return Err(Unsound::Malformed);
+    }
+    let mut payload = Payload {
+        protocol: header[6],
+        hop_limit: header[7],
+        offset: offset + IPV6_LEN,
+        len: len - IPV6_LEN,
+        fragment: Fragment::WHOLE,
+    };
+    if is_extension(payload.protocol) {
+        payload = frame.beyond_extensions(payload)?;
+    }
+    Ok((ipv6_source(header), payload))
+}
+
+/// Bytes of the IP packet at `offset`: what its header claims, if the frame holds that much.
+#[inline(always)]
+fn ip_len<F: Frame + ?Sized>(
+    frame: &F,
+    offset: usize,
+    claimed: usize,
+) -> Result<usize, Unsound> {
+    if offset + claimed <= frame.linear_len() {
+        if claimed == 0 && frame.linear_len() > MAX_IP_LEN {
+            return Ok(frame.linear_len() - offset);
+        }
+        return Ok(claimed);
+    }
+    if offset + claimed <= frame.total_len() { Ok(claimed) } else { Err(Unsound::Malformed) }
+}
+
+#[inline(always)]
+fn ipv6_source(header: &[u8; IPV6_LEN]) -> Address {
+    let word = |at: usize| {
+        u64::from_ne_bytes([
+            header[at],
+            header[at + 1],
+            header[at + 2],
+            header[at + 3],
+            header[at + 4],
+            header[at + 5],
+            header[at + 6],
+            header[at + 7],
+        ])
+    };
+    Address::from_v6([word(8), word(16)])
+}
+
+impl Address {
+    /// The address of these 16 bytes, two words in network order. `::ffff:a.b.c.d` is the IPv4
+    /// address `a.b.c.d` (RFC 4291 section 2.5.5.2).
+    #[inline(always)]
+    #[must_use]
+    pub fn from_v6(words: [u64; 2]) -> Self {
+        let low = u64::from_be(words[1]);
+        if words[0] == 0 && low >> 32 == 0xffff {
+            return Self::V4((low as u32).to_be());
+        }
+        Self::V6(words)
+    }
+}
+
+/// What follows the IP header or an extension header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// Protocol number of what follows.
+    pub protocol: u8,
+    /// Time to live, or hop limit.
+    pub hop_limit: u8,
+    /// Where it starts in the frame.
+    pub offset: usize,
+    /// Its bytes by the IP header.
+    pub len: usize,
+    /// Which part of its packet it is.
+    pub fragment: Fragment,
+}
+
+/// Which part of a packet a payload is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Where it starts in its packet, in units of 8 bytes.
+    pub offset: u16,
+    /// It is not the whole packet.
+    pub partial: bool,
+}
+
+impl Fragment {
+    /// An unfragmented packet.
+    pub const WHOLE: Self = Self { offset: 0, partial: false };
+
+    /// From the IPv4 flags and offset field (RFC 791 section 3.1).
+    #[inline(always)]
+    const fn from_ipv4(field: u16) -> Self {
+        Self { offset: field & 0x1fff, partial: field & 0x3fff != 0 }
+    }
+
+    /// From the offset field of an IPv6 fragment header (RFC 8200 section 4.5).
+    #[inline(always)]
+    const fn from_ipv6(field: u16) -> Self {
+        Self { offset: field >> 3, partial: field & 0xfff9 != 0 }
+    }
+
+    /// What a header that is not all there means.
+    #[inline(always)]
+    const fn cut_short(self) -> Unsound {
+        if self.partial { Unsound::Fragment } else { Unsound::Malformed }
+    }
+}
+
+#[inline(always)]
+const fn is_extension(protocol: u8) -> bool {
+    matches!(
+        protocol,
+        PROTOCOL_HOP_BY_HOP
+            | PROTOCOL_ROUTING
+            | PROTOCOL_FRAGMENT
+            | PROTOCOL_AUTHENTICATION
+            | PROTOCOL_DESTINATION
+            | PROTOCOL_MOBILITY
+    )
+}
+
+/// Follows the IPv6 extension headers (RFC 8200 section 4) to what they precede. Past
+/// six of them the packet is [`Transport::Other`].
+#[inline(always)]
+pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Payload, Unsound> {
+    for _ in 0..MAX_EXTENSIONS {
+        if !is_extension(at.protocol) || at.fragment.offset != 0 {
+            break;
+        }
+        let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::Malformed)?;
+        let len = match at.protocol {
+            PROTOCOL_FRAGMENT => {
+                at.fragment = Fragment::from_ipv6(u16::from_be_bytes([header[2], header[3]]));
+                8
+            }
+            // Counted in units of 4 bytes, less 2 (RFC 4302 section 2.2).
+            PROTOCOL_AUTHENTICATION => 8 + usize::from(header[1]) * 4,
+            _ => 8 + usize::from(header[1]) * 8,
+        };
+        if len > at.len {
+            return Err(at.fragment.cut_short());
+        }
+        at.protocol = header[0];
+        at.offset = frame.settled(at.offset + len);
+        at.len -= len;
+    }
+    Ok(at)
+}
+
+/// The outcome of [`extensions`] in one word, as it comes back from a call in the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Walk(pub u64);
+
+impl Walk {
+    const MALFORMED: u64 = 1 << 62;
+    const FRAGMENT: u64 = 1 << 63;
+
+    /// Packs what [`extensions`] found.
+    #[inline(always)]
+    #[must_use]
+    pub fn pack(found: Result<Payload, Unsound>) -> Self {
+        Self(match found {
+            Ok(at) => {
+                let fragment = u64::from(at.fragment.offset) << 1 | u64::from(at.fragment.partial);
+                fragment << 32 | (at.offset as u64 & 0xffff) << 8 | u64::from(at.protocol)
+            }
+            Err(Unsound::Malformed) => Self::MALFORMED,
+            Err(Unsound::Fragment) => Self::FRAGMENT,
+        })
+    }
+
+    /// Unpacks it again. `from` is where the walk started.
+    #[inline(always)]
+    pub fn unpack(self, from: Payload) -> Result<Payload, Unsound> {
+        let Self(word) = self;
+        if word & Self::MALFORMED != 0 {
+            return Err(Unsound::Malformed);
+        }
+        if word & Self::FRAGMENT != 0 {
+            return Err(Unsound::Fragment);
+        }
+        let offset = (word >> 8) as usize % MAX_HEADERS_LEN;
+        let fragment = (word >> 32) as u16;
+        Ok(Payload {
+            protocol: word as u8,
+            hop_limit: from.hop_limit,
+            offset,
+            len: from.len - (offset - from.offset),
+            fragment: Fragment { offset: fragment >> 1, partial: fragment & 1 != 0 },
+        })
+    }
+}
+
+#[inline(always)]
+fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+    if at.fragment.offset != 0 {
+        // One unit into the packet lie the TCP flags (RFC 3128).
+        let hides = at.fragment.offset == 1 && at.protocol == PROTOCOL_TCP;
+        return if hides { Err(Unsound::Fragment) } else { Ok(Transport::Other) };
+    }
+    match at.protocol {
+        PROTOCOL_TCP => tcp(frame, at),
+        PROTOCOL_UDP => udp(frame, at),
+        PROTOCOL_ICMPV6 => Ok(icmpv6(frame, at)),
+        _ => Ok(Transport::Other),
+    }
+}
+
+#[inline(always)]
+fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+    const SYN: u8 = 0x02;
+    const ACK: u8 = 0x10;
+
+    if at.len < TCP_LEN {
+        return Err(at.fragment.cut_short());
+    }
+    // Not directly readable yet there: too odd to judge, and the stack copes.
+    let Some(header) = frame.bytes::<TCP_LEN>(at.offset) else { return Ok(Transport::Other) };
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < TCP_LEN {
+        return Err(Unsound::Malformed);
+    }
+    if header_len > at.len {
+        return Err(at.fragment.cut_short());
+    }
+    Ok(Transport::Tcp(Tcp {
+        source_port: u16::from_be_bytes([header[0], header[1]]),
+        port: u16::from_be_bytes([header[2], header[3]]),
+        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        opens: header[13] & (SYN | ACK) == SYN,
+        payload_offset: (at.offset + header_len) as u16,
+        payload_len: (at.len - header_len) as u32,
+    }))
+}
+
+#[inline(always)]
+fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+    if at.len < UDP_LEN {
+        return Err(at.fragment.cut_short());
+    }
+    let Some(header) = frame.bytes::<UDP_LEN>(at.offset) else { return Ok(Transport::Other) };
+    let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    // Nothing said is a jumbogram to IPv6 (RFC 2675 section 4); IPv4's stack drops it itself.
+    let unsound = len != 0 && (len < UDP_LEN || (len > at.len && !at.fragment.partial));
+    if unsound { Err(Unsound::Malformed) } else { Ok(Transport::Udp) }
+}
+
+/// Neighbour discovery comes from a neighbour, so no router has lowered its hop limit, and it is
+/// never fragmented (RFC 4861 section 7.1, RFC 6980).
+#[inline(always)]
+fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Transport {
+    let from_neighbour = at.hop_limit == 255 && !at.fragment.partial && at.len >= ICMPV6_LEN;
+    match frame.bytes::<ICMPV6_LEN>(at.offset) {
+        Some([133..=137, ..]) if from_neighbour => Transport::NeighbourDiscovery,
+        _ => Transport::Other,
+    }
+}
+
+#[cfg(test)]
+#[path = "packet_tests.rs"]
+mod tests;

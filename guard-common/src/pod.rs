@@ -1,0 +1,17 @@
+//! Which types user space may exchange with the kernel byte by byte.
+#![expect(unsafe_code, reason = "the trait is a promise about layout")]
+
+use crate::{
+    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings},
+};
+
+macro_rules! plain_data {
+    ($($type:ty),+ $(,)?) => {
+        $(
+            // SAFETY: `repr(C)`, only integers, no implicit padding (its size is asserted).
+            unsafe impl aya::Pod for $type {}
+        )+
+    };
+}
+
+plain_data!(Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings);

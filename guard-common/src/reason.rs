@@ -1,0 +1,125 @@
+//! Verdicts and reasons: the vocabulary of counters, metrics, events and the command line.
+
+/// What was done with a packet. Each packet counts under exactly one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Verdict {
+    /// Handed to the network stack.
+    Pass = 0,
+    /// Discarded.
+    Drop = 1,
+    /// Handed to the network stack although enforcing would have discarded it (dry-run).
+    WouldDrop = 2,
+}
+
+impl Verdict {
+    /// Every verdict, in the order of its number.
+    pub const ALL: [Self; 3] = [Self::Pass, Self::Drop, Self::WouldDrop];
+    /// How many verdicts there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The stable word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Drop => "drop",
+            Self::WouldDrop => "would_drop",
+        }
+    }
+}
+
+/// Why a packet got its verdict.
+///
+/// To add one: a variant here, its word in [`Reason::name`] and [`Reason::ALL`], and the stage in
+/// the kernel that gives it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Reason {
+    /// Nothing was held against it.
+    Pass = 0,
+    /// The operator allowed the source.
+    Allow = 1,
+    /// The operator denied the source.
+    Deny = 2,
+    /// A header that no stack would accept.
+    Malformed = 3,
+    /// A fragment cut so that it hides its own transport header.
+    Fragment = 4,
+    /// The service does not list the source among those that may reach it.
+    ServiceAcl = 5,
+    /// The source is over its limit of packets.
+    LimitPackets = 6,
+    /// The source is over its limit of bytes.
+    LimitBytes = 7,
+    /// The source is over its limit of new TCP connections (SYN segments).
+    LimitConnections = 8,
+    /// A plaintext protocol on a port whose service demands encryption.
+    Plaintext = 9,
+}
+
+impl Reason {
+    /// Every reason, in the order of its number.
+    pub const ALL: [Self; 10] = [
+        Self::Pass,
+        Self::Allow,
+        Self::Deny,
+        Self::Malformed,
+        Self::Fragment,
+        Self::ServiceAcl,
+        Self::LimitPackets,
+        Self::LimitBytes,
+        Self::LimitConnections,
+        Self::Plaintext,
+    ];
+    /// How many reasons there are.
+    pub const COUNT: usize = Self::ALL.len();
+
+    /// The stable word users see: the metric label, the event field, the column of `guard status`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Allow => "allow",
+            Self::Deny => "deny",
+            Self::Malformed => "malformed",
+            Self::Fragment => "fragment",
+            Self::ServiceAcl => "service_acl",
+            Self::LimitPackets => "limit_packets",
+            Self::LimitBytes => "limit_bytes",
+            Self::LimitConnections => "limit_connections",
+            Self::Plaintext => "plaintext",
+        }
+    }
+
+    /// The reason with this number, if there is one.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_positions() {
+        for (position, reason) in Reason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, position);
+            assert_eq!(Reason::from_number(position as u8), Some(*reason));
+        }
+        for (position, verdict) in Verdict::ALL.iter().enumerate() {
+            assert_eq!(*verdict as usize, position);
+        }
+        assert_eq!(Reason::from_number(Reason::COUNT as u8), None);
+    }
+
+    #[test]
+    fn words_are_unique_and_label_safe() {
+        for (i, reason) in Reason::ALL.iter().enumerate() {
+            assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
+            assert!(Reason::ALL[..i].iter().all(|other| other.name() != reason.name()));
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! What crosses the line between kernel and user space: map keys, map values and events.
+//!
+//! Every type is `repr(C)` without implicit padding, its size asserted; a change of any of them
+//! is a change of [`ABI_VERSION`].
+
+use crate::{
+    limit::{DEBTS, Limit},
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+};
+
+/// Version of everything in this file. Pins live under it.
+pub const ABI_VERSION: u32 = 1;
+
+/// Most interfaces one agent protects.
+pub const MAX_INTERFACES: u32 = 16;
+/// Most services one agent knows.
+pub const MAX_SERVICES: u32 = 64;
+/// Slots that remember a connection's first sequence number. A power of two.
+pub const OPENING_SLOTS: u32 = 1 << 16;
+/// Bytes of a payload that an event carries at most.
+pub const EXCERPT_LEN: usize = 976;
+
+/// Which clock the packet path reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Clock {
+    /// `bpf_jiffies64`: a tick is one jiffy.
+    Jiffies = 0,
+    /// `bpf_ktime_get_coarse_ns`: a tick is [`COARSE_TICK_NS`].
+    Coarse = 1,
+    /// The word in the map `CLOCK`, in nanoseconds: a tick is [`COARSE_TICK_NS`]. For tests.
+    Manual = 2,
+}
+
+/// Binary digits that a clock of nanoseconds drops to make ticks.
+pub const COARSE_TICK_SHIFT: u32 = 20;
+/// Nanoseconds of a tick of the coarse and the manual clock.
+pub const COARSE_TICK_NS: u64 = 1 << COARSE_TICK_SHIFT;
+
+/// Everything the program is told once, when it is loaded. The verifier takes it as constant and
+/// deletes what is switched off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Settings {
+    /// Packets and SYNs, whose debts share a table.
+    pub limits: [Limit; DEBTS],
+    /// Bytes, in a table of their own since they are off by default.
+    pub limit_bytes: Limit,
+    /// Makes slots unpredictable from outside.
+    pub hash_seed: [u64; 2],
+    /// Which part of an IPv6 address is the source: two words in network order.
+    pub ipv6_mask: [u64; 2],
+    /// [`ABI_VERSION`].
+    pub abi_version: u32,
+    /// A [`Clock`].
+    pub clock: u32,
+    /// Sets of the source table less one; their number is a power of two.
+    pub set_mask: u32,
+    /// Not zero: nothing is dropped, and what would have been is counted as such.
+    pub dry_run: u32,
+    /// Interfaces protected.
+    pub interfaces: u32,
+    /// Not zero: there are services, so their ports are looked up.
+    pub services: u32,
+    /// Not zero: there are IPv4 rules.
+    pub rules_v4: u32,
+    /// Not zero: there are IPv6 rules.
+    pub rules_v6: u32,
+    /// Ticks of a second, at least 1.
+    pub ticks_per_second: u32,
+    /// Events a second, CPU and [`EventClass`].
+    pub event_budget: u32,
+}
+
+impl Settings {
+    /// Protects nothing: no rules, no limits, no services.
+    pub const OFF: Self = Self {
+        limits: [Limit::OFF; DEBTS],
+        limit_bytes: Limit::OFF,
+        hash_seed: [0; 2],
+        ipv6_mask: [u64::MAX, 0],
+        abi_version: ABI_VERSION,
+        clock: Clock::Jiffies as u32,
+        set_mask: 0,
+        dry_run: 0,
+        interfaces: 1,
+        services: 0,
+        rules_v4: 0,
+        rules_v6: 0,
+        ticks_per_second: 1,
+        event_budget: 0,
+    };
+}
+
+/// Packets and bytes under one verdict and reason, one a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Counter {
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes: link-layer header and IP packet, without Ethernet padding.
+    pub bytes: u64,
+}
+
+impl Counter {
+    /// How many counters an interface has.
+    pub const PER_INTERFACE: u32 = (Verdict::COUNT * Reason::COUNT) as u32;
+
+    /// Position of a counter. `interface` is the position of the interface in `INTERFACES`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn position(interface: u32, verdict: Verdict, reason: Reason) -> u32 {
+        interface * Self::PER_INTERFACE + verdict as u32 * Reason::COUNT as u32 + reason as u32
+    }
+}
+
+/// Key of the IPv4 prefixes, as the kernel's longest-prefix trie wants its bytes.
+pub type Ipv4Word = u32;
+/// Key of the IPv6 prefixes: two words in network order, aligned as 32-bit words.
+pub type Ipv6Words = [u32; 4];
+
+/// What a rule says of its prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Rule {
+    /// Skip deny and limits.
+    Allow = 1,
+    /// Drop.
+    Deny = 2,
+}
+
+/// Key of a service's own list of IPv4 sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ServiceIpv4 {
+    /// Position of the service; its 32 bits precede those of the address in the prefix.
+    pub service: u32,
+    /// Address in network order.
+    pub address: Ipv4Word,
+}
+
+/// Key of a service's own list of IPv6 sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ServiceIpv6 {
+    /// Position of the service; its 32 bits precede those of the address in the prefix.
+    pub service: u32,
+    /// Address in network order.
+    pub address: Ipv6Words,
+}
+
+/// What a TCP port belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct ServicePort {
+    /// Position of the service plus one. Zero: none.
+    pub service_plus_one: u16,
+    /// Bits of [`ServicePort::CHECK`], [`ServicePort::FLAG`], [`ServicePort::DROP`] and
+    /// [`ServicePort::ACL`].
+    pub flags: u16,
+}
+
+impl ServicePort {
+    /// Classify payloads.
+    pub const CHECK: u16 = 1;
+    /// Plaintext is flagged.
+    pub const FLAG: u16 = 2;
+    /// Plaintext is dropped.
+    pub const DROP: u16 = 4;
+    /// Only listed sources may come in.
+    pub const ACL: u16 = 8;
+}
+
+/// Position of the count of payloads of a service that start with a protocol.
+#[inline(always)]
+#[must_use]
+pub const fn payload_position(service: u32, protocol: Protocol) -> u32 {
+    service * Protocol::COUNT as u32 + protocol as u32
+}
+
+/// Events that share a budget, so that a flood of one kind does not silence the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum EventClass {
+    /// Packets refused.
+    Refused = 0,
+    /// Plaintext on a service's port.
+    Plaintext = 1,
+}
+
+impl EventClass {
+    /// How many classes there are.
+    pub const COUNT: u32 = 2;
+}
+
+/// Budget and fate of the events of one class, one a CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct EventBudget {
+    /// Tick at which the running second started.
+    pub second_start: u32,
+    /// Events emitted in it.
+    pub spent: u32,
+    /// Handed to user space.
+    pub emitted: u64,
+    /// Left out since the budget was spent.
+    pub suppressed: u64,
+    /// Left out since the ring buffer was full.
+    pub lost: u64,
+}
+
+/// One flagged or refused packet. [`Excerpt`] follows it in events of [`EventClass::Plaintext`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Event {
+    /// Source address; an IPv4 one in its IPv6-mapped form.
+    pub source: [u8; 16],
+    /// Sequence number of a TCP segment, else 0.
+    pub seq: u32,
+    /// Position of the interface.
+    pub interface: u32,
+    /// Bytes of the packet, as in [`Counter::bytes`].
+    pub packet_bytes: u32,
+    /// Bytes of [`Excerpt::payload`] that are filled.
+    pub excerpt_len: u32,
+    /// TCP port it comes from, or 0.
+    pub source_port: u16,
+    /// TCP port it goes to, or 0.
+    pub port: u16,
+    /// Position of the service plus one. Zero: none.
+    pub service_plus_one: u16,
+    /// A [`Verdict`].
+    pub verdict: u8,
+    /// A [`Reason`].
+    pub reason: u8,
+    /// A [`Protocol`].
+    pub protocol: u8,
+    /// Zero.
+    pub reserved: [u8; 7],
+}
+
+/// Start of a payload, raw. It may hold credentials: user space redacts it before anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Excerpt {
+    /// What the packet did.
+    pub event: Event,
+    /// The payload's first bytes; only the first `excerpt_len` are filled.
+    pub payload: [u8; EXCERPT_LEN],
+}
+
+const _: () = {
+    assert!(size_of::<Limit>() == 24);
+    assert!(size_of::<Settings>() == 24 * 3 + 16 * 2 + 4 * 10);
+    assert!(size_of::<Counter>() == 16);
+    assert!(size_of::<ServiceIpv4>() == 8);
+    assert!(size_of::<ServiceIpv6>() == 20);
+    assert!(size_of::<ServicePort>() == 4);
+    assert!(size_of::<EventBudget>() == 32);
+    assert!(size_of::<Event>() == 48);
+    assert!(size_of::<Excerpt>() == 1024);
+    assert!(OPENING_SLOTS.is_power_of_two());
+};

@@ -1,0 +1,41 @@
+//! Entry points of the kernel side. What happens to a packet stands in `pipeline.rs`.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+#![expect(missing_docs, unreachable_pub, reason = "the macro makes each entry point public, and drops its docs")]
+
+mod clock;
+mod events;
+mod maps;
+mod packet;
+mod pipeline;
+mod settings;
+mod stages;
+mod startup;
+
+use aya_ebpf::{macros::xdp, programs::XdpContext};
+
+/// Judges every packet that arrives on a protected interface.
+#[xdp(frags)]
+#[inline(always)]
+pub fn guard(ctx: XdpContext) -> u32 {
+    pipeline::run(&ctx)
+}
+
+/// Run once, by the agent at its start: says in the log what the kernel side was told, and reads
+/// the clock. See `startup.rs`.
+#[xdp(frags)]
+#[inline(always)]
+pub fn guard_startup(ctx: XdpContext) -> u32 {
+    startup::run(&ctx)
+}
+
+/// Never called: the verifier refuses a program that could get here.
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

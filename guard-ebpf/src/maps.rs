@@ -1,0 +1,192 @@
+//! Every map: what it holds, who writes it and who reads it.
+
+use aya_ebpf::{
+    macros::map,
+    maps::{
+        Array, LpmTrie, PerCpuArray, RingBuf,
+        lpm_trie::Key,
+    },
+};
+use guard_common::{
+    limit::Set,
+    packet::Address,
+    protocol::Protocol,
+    wire::{
+        Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES, MAX_SERVICES,
+        OPENING_SLOTS, ServiceIpv4, ServiceIpv6, ServicePort,
+    },
+};
+
+/// Allocate a trie's nodes as they come; the kernel demands it.
+const NO_PREALLOC: u32 = 1;
+/// Puts the values on pages of their own, so that a [`Set`] lies in one cache line.
+const MMAPABLE: u32 = 1 << 10;
+
+/// A value that several CPUs use at once.
+#[repr(transparent)]
+struct Shared<T>(T);
+
+// SAFETY: the kernel's memory model lets CPUs race on aligned words, and `Set` is made of such;
+// what a lost race costs stands there.
+unsafe impl Sync for Shared<Set> {}
+
+/// Interface indexes, by position. Agent writes, program reads.
+#[map]
+static INTERFACES: Array<u32> = Array::with_max_entries(MAX_INTERFACES, 0);
+
+/// Nanoseconds of the manual clock. Tests write, program reads.
+#[map]
+static CLOCK: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Packets and bytes by interface, verdict and reason. Program writes, agent reads.
+#[map]
+static COUNTERS: PerCpuArray<Counter> =
+    PerCpuArray::with_max_entries(MAX_INTERFACES * Counter::PER_INTERFACE, 0);
+
+/// Payloads by service and protocol. Program writes, agent reads.
+#[map]
+static PAYLOADS: PerCpuArray<u64> =
+    PerCpuArray::with_max_entries(MAX_SERVICES * Protocol::COUNT as u32, 0);
+
+/// Allowed and denied prefixes: a [`guard_common::wire::Rule`] each. Agent writes, program reads.
+#[map]
+static RULES_V4: LpmTrie<Ipv4Word, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+/// The same for IPv6.
+#[map]
+static RULES_V6: LpmTrie<Ipv6Words, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+
+/// What each TCP port belongs to. Agent writes, program reads.
+#[map]
+static PORTS: Array<ServicePort> = Array::with_max_entries(1 << 16, 0);
+
+/// Who may reach a service that has a list. Agent writes, program reads.
+#[map]
+static ACL_V4: LpmTrie<ServiceIpv4, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+/// The same for IPv6.
+#[map]
+static ACL_V6: LpmTrie<ServiceIpv6, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+
+/// What sources owe to the limits of packets and SYNs. Program writes and reads.
+#[map]
+static SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+/// What sources owe to the limit of bytes. Program writes and reads.
+#[map]
+static SOURCE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+
+/// First sequence number of connections that opened lately. Program writes and reads.
+#[map]
+static OPENINGS: Array<u64> = Array::with_max_entries(OPENING_SLOTS, 0);
+
+/// Budget of events by class. Program writes and reads, agent reads.
+#[map]
+static EVENT_BUDGET: PerCpuArray<EventBudget> = PerCpuArray::with_max_entries(EventClass::COUNT, 0);
+
+/// Flagged and refused packets. Program writes, agent reads.
+#[map]
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
+
+/// Index of the interface at `position`, zero when there is none.
+#[inline(always)]
+pub(crate) fn interface_index(position: u32) -> u32 {
+    INTERFACES.get(position).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn manual_clock_ns() -> u64 {
+    CLOCK.get(0).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn count(position: u32, bytes: u32) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(position) {
+        // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+        let counter = unsafe { &mut *counter };
+        counter.packets += 1;
+        counter.bytes += u64::from(bytes);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn count_payload(position: u32) {
+    if let Some(count) = PAYLOADS.get_ptr_mut(position) {
+        // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+        unsafe { *count += 1 };
+    }
+}
+
+/// The rule of the longest prefix that holds `source`.
+#[inline(always)]
+pub(crate) fn rule_v4(source: Ipv4Word) -> Option<u32> {
+    RULES_V4.get(Key::new(32, source)).copied()
+}
+
+#[inline(always)]
+pub(crate) fn rule_v6(source: [u64; 2]) -> Option<u32> {
+    RULES_V6.get(Key::new(128, trie_words(source))).copied()
+}
+
+#[inline(always)]
+pub(crate) fn service_port(port: u16) -> ServicePort {
+    PORTS.get(u32::from(port)).copied().unwrap_or_default()
+}
+
+/// Whether the list of `service` holds `source`.
+#[inline(always)]
+pub(crate) fn acl_holds(service: u32, source: Address) -> bool {
+    match source {
+        Address::V4(address) => ACL_V4.get(Key::new(64, ServiceIpv4 { service, address })).is_some(),
+        Address::V6(words) => {
+            let address = trie_words(words);
+            ACL_V6.get(Key::new(160, ServiceIpv6 { service, address })).is_some()
+        }
+    }
+}
+
+#[inline(always)]
+pub(crate) fn sources(set: u32) -> Option<&'static Set> {
+    SOURCES.get(set).map(|Shared(set)| set)
+}
+
+#[inline(always)]
+pub(crate) fn source_bytes(set: u32) -> Option<&'static Set> {
+    SOURCE_BYTES.get(set).map(|Shared(set)| set)
+}
+
+/// The slot of a connection: see `stages/plaintext.rs`.
+#[inline(always)]
+pub(crate) fn opening(position: u32) -> u64 {
+    OPENINGS.get(position % OPENING_SLOTS).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn set_opening(position: u32, value: u64) {
+    if let Some(slot) = OPENINGS.get_ptr_mut(position % OPENING_SLOTS) {
+        // SAFETY: one aligned word; another CPU that writes it at once overwrites it whole.
+        unsafe { slot.write_volatile(value) };
+    }
+}
+
+/// Runs `change` on this CPU's budget of `class`.
+#[inline(always)]
+pub(crate) fn with_event_budget<T>(
+    class: EventClass,
+    change: impl FnOnce(&mut EventBudget) -> T,
+) -> Option<T> {
+    let budget = EVENT_BUDGET.get_ptr_mut(class as u32)?;
+    // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+    Some(change(unsafe { &mut *budget }))
+}
+
+/// The same bytes in words of 32 bits, as the trie's key is aligned.
+#[inline(always)]
+fn trie_words([high, low]: [u64; 2]) -> Ipv6Words {
+    let halves = |word: u64| {
+        let bytes = word.to_ne_bytes();
+        [
+            u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        ]
+    };
+    let ([a, b], [c, d]) = (halves(high), halves(low));
+    [a, b, c, d]
+}

@@ -1,0 +1,157 @@
+//! The only file that touches packet memory.
+
+use core::{arch::asm, mem::MaybeUninit};
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::xdp_md,
+    helpers::generated::{bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
+    programs::XdpContext,
+};
+use guard_common::{
+    packet::{Fragment, Frame, MAX_HEADERS_LEN, Payload, Tcp, Unsound, Walk, extensions},
+    protocol::{HEAD_LEN, Head},
+    wire::{EXCERPT_LEN, Event, Excerpt},
+};
+
+use crate::{maps, settings};
+
+/// A received frame.
+pub(crate) struct XdpFrame<'a> {
+    ctx: &'a XdpContext,
+}
+
+impl<'a> XdpFrame<'a> {
+    #[inline(always)]
+    pub(crate) fn new(ctx: &'a XdpContext) -> Self {
+        Self { ctx }
+    }
+
+    /// Position of the interface it came in by.
+    #[inline(always)]
+    pub(crate) fn interface(&self) -> u32 {
+        let index = self.ctx.ingress_ifindex() as u32;
+        // One interface, the usual case, costs nothing here.
+        (1..settings::interfaces()).find(|at| maps::interface_index(*at) == index).unwrap_or(0)
+    }
+
+    /// The payload's first bytes, from wherever in the frame they are.
+    #[inline(always)]
+    pub(crate) fn head(&self, tcp: &Tcp) -> Option<Head> {
+        let len = tcp.payload_len;
+        if len >= HEAD_LEN as u32
+            && let Some(bytes) = self.bytes::<HEAD_LEN>(usize::from(tcp.payload_offset))
+        {
+            // SAFETY: the bytes are HEAD_LEN long and any of them make words.
+            return Some(Head::new(unsafe { bytes.as_ptr().cast::<[u64; 2]>().read_unaligned() }));
+        }
+        let mut words = [0_u64; 2];
+        let len = len.clamp(1, HEAD_LEN as u32);
+        // SAFETY: the words are HEAD_LEN bytes of our own, and `len` is no more.
+        let loaded = unsafe { self.load(tcp.payload_offset, words.as_mut_ptr().cast(), len) };
+        loaded.then(|| Head::new(words))
+    }
+
+    /// Writes `event` to `entry` with as much of the payload as fits.
+    #[inline(always)]
+    pub(crate) fn excerpt(&self, tcp: &Tcp, event: Event, entry: &mut MaybeUninit<Excerpt>) {
+        let len = tcp.payload_len.clamp(1, EXCERPT_LEN as u32);
+        let entry = entry.as_mut_ptr();
+        // SAFETY: the memory is ours, `payload` is EXCERPT_LEN bytes long, and `len` is no more.
+        unsafe {
+            let payload = (&raw mut (*entry).payload).cast();
+            let copied = self.load(tcp.payload_offset, payload, len);
+            (&raw mut (*entry).event).write(Event {
+                excerpt_len: if copied { len } else { 0 },
+                ..event
+            });
+        }
+    }
+
+    /// # Safety
+    ///
+    /// `buffer` must be valid for writes of `len` bytes.
+    #[inline(always)]
+    unsafe fn load(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
+        let ctx = self.ctx.as_ptr().cast();
+        // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.
+        unsafe { bpf_xdp_load_bytes(ctx, u32::from(offset), buffer.cast(), len) == 0 }
+    }
+
+    /// Overwrites the start of the frame with `words`, in host order. False when it is shorter.
+    #[inline(always)]
+    pub(crate) fn answer(&self, words: [u64; 2]) -> bool {
+        let start = self.ctx.data();
+        if start + size_of::<[u64; 2]>() > self.ctx.data_end() {
+            return false;
+        }
+        // SAFETY: the bytes lie within the packet, and no reference to them is alive.
+        unsafe { (start as *mut [u64; 2]).write_unaligned(words) };
+        true
+    }
+}
+
+impl Frame for XdpFrame<'_> {
+    #[inline(always)]
+    fn linear_len(&self) -> usize {
+        self.ctx.data_end() - self.ctx.data()
+    }
+
+    #[inline(always)]
+    fn total_len(&self) -> usize {
+        // SAFETY: the context is the one this program was called with.
+        unsafe { bpf_xdp_get_buff_len(self.ctx.as_ptr().cast()) as usize }
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        let start = self.ctx.data() + offset;
+        if start + N > self.ctx.data_end() {
+            return None;
+        }
+        // SAFETY: the bytes lie within the packet, which nobody writes while the program runs.
+        Some(unsafe { &*(start as *const [u8; N]) })
+    }
+
+    /// The verifier would follow every way the headers can be laid out through all that comes
+    /// after. The difference of two packet pointers is a number it knows nothing of.
+    #[inline(always)]
+    fn settled(&self, offset: usize) -> usize {
+        let mut offset = offset;
+        // SAFETY: adds the packet's start and takes it away again.
+        unsafe {
+            asm!(
+                "{offset} += {start}",
+                "{offset} -= {start}",
+                offset = inout(reg) offset,
+                start = in(reg) self.ctx.data(),
+                options(pure, nomem, nostack),
+            );
+        }
+        offset % MAX_HEADERS_LEN
+    }
+
+    #[inline(always)]
+    fn beyond_extensions(&self, at: Payload) -> Result<Payload, Unsound> {
+        let place = (at.len as u64) << 32 | (at.offset as u64) << 16 | u64::from(at.protocol);
+        Walk(guard_extensions(self.ctx.ctx, place)).unpack(at)
+    }
+}
+
+/// [`extensions`] as a function of its own: the verifier goes through it once, not once for each
+/// way that leads to it. `place` holds length, offset and protocol of what follows the IPv6
+/// header.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_extensions(ctx: *mut xdp_md, place: u64) -> u64 {
+    let ctx = XdpContext::new(ctx);
+    let frame = XdpFrame::new(&ctx);
+    let at = Payload {
+        protocol: place as u8,
+        hop_limit: 0,
+        offset: frame.settled((place >> 16) as u16 as usize),
+        len: (place >> 32) as usize,
+        fragment: Fragment::WHOLE,
+    };
+    Walk::pack(extensions(&frame, at)).0
+}

@@ -1,0 +1,66 @@
+//! A packet's way through the kernel side, top to bottom.
+
+use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
+use guard_common::{
+    packet::{Frame as _, IpPacket, Packet, Transport, Unsound, parse},
+    reason::{Reason, Verdict},
+    wire::Counter,
+};
+
+use crate::{
+    clock, events, maps,
+    packet::XdpFrame,
+    settings,
+    stages::{limits, plaintext, rules, services},
+};
+
+/// Why a packet may not pass.
+pub(crate) struct Refused(pub(crate) Reason);
+
+impl Refused {
+    /// What refusing means: in dry-run nothing is dropped.
+    #[inline(always)]
+    pub(crate) fn verdict() -> Verdict {
+        if settings::dry_run() { Verdict::WouldDrop } else { Verdict::Drop }
+    }
+}
+
+/// Every decision, in its order. The first that refuses ends the packet's way; what lets it pass
+/// in the end is the reason it is counted under.
+#[inline(always)]
+fn judge(frame: &XdpFrame<'_>, packet: &IpPacket, now: u32) -> Result<Reason, Refused> {
+    if packet.transport == Transport::NeighbourDiscovery {
+        return Ok(Reason::Pass);
+    }
+    let standing = rules::check(packet.source)?;
+    let service = services::of(packet);
+    services::admit(packet.source, service)?;
+    limits::charge(packet, standing, now)?;
+    let flagged = plaintext::check(frame, packet, service, now)?;
+    Ok(flagged.unwrap_or(standing.reason()))
+}
+
+/// Judges a frame, counts it, and says what the kernel shall do with it.
+#[inline(always)]
+pub(crate) fn run(ctx: &XdpContext) -> u32 {
+    let frame = XdpFrame::new(ctx);
+    let (bytes, judged) = match parse(&frame) {
+        Ok(Packet::NotIp) => (frame.linear_len() as u32, Ok(Reason::Pass)),
+        Ok(Packet::Ip(packet)) => {
+            let now = clock::now();
+            let judged = judge(&frame, &packet, now);
+            if let Err(Refused(reason)) = &judged {
+                events::refused(&frame, &packet, *reason, now);
+            }
+            (packet.frame_len, judged)
+        }
+        Err(Unsound::Malformed) => (frame.linear_len() as u32, Err(Refused(Reason::Malformed))),
+        Err(Unsound::Fragment) => (frame.linear_len() as u32, Err(Refused(Reason::Fragment))),
+    };
+    let (verdict, reason) = match judged {
+        Ok(reason) => (Verdict::Pass, reason),
+        Err(Refused(reason)) => (Refused::verdict(), reason),
+    };
+    maps::count(Counter::position(frame.interface(), verdict, reason), bytes);
+    if verdict == Verdict::Drop { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+}

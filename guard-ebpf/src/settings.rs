@@ -1,0 +1,108 @@
+//! What the agent told the program at load time. The verifier sees constants, and deletes the
+//! code of whatever is off.
+
+use core::ptr::{addr_of, read_volatile};
+
+use guard_common::{
+    limit::{DEBTS, Limit},
+    wire::Settings,
+};
+
+#[unsafe(no_mangle)]
+static SETTINGS: Settings = Settings::OFF;
+
+/// A setting, read so that the compiler does not take its initial value for the last word.
+macro_rules! setting {
+    ($($field:tt)+) => {
+        // SAFETY: the static is valid, initialised and never written while the program exists.
+        unsafe { read_volatile(addr_of!(SETTINGS.$($field)+)) }
+    };
+}
+
+#[inline(always)]
+pub(crate) fn limits() -> [Limit; DEBTS] {
+    [
+        Limit {
+            cost: setting!(limits[0].cost),
+            leak: setting!(limits[0].leak),
+            full: setting!(limits[0].full),
+            idle: setting!(limits[0].idle),
+        },
+        Limit {
+            cost: setting!(limits[1].cost),
+            leak: setting!(limits[1].leak),
+            full: setting!(limits[1].full),
+            idle: setting!(limits[1].idle),
+        },
+    ]
+}
+
+#[inline(always)]
+pub(crate) fn limit_bytes() -> Limit {
+    Limit {
+        cost: setting!(limit_bytes.cost),
+        leak: setting!(limit_bytes.leak),
+        full: setting!(limit_bytes.full),
+        idle: setting!(limit_bytes.idle),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn hash_seed() -> [u64; 2] {
+    [setting!(hash_seed[0]), setting!(hash_seed[1])]
+}
+
+#[inline(always)]
+pub(crate) fn ipv6_mask() -> [u64; 2] {
+    [setting!(ipv6_mask[0]), setting!(ipv6_mask[1])]
+}
+
+#[inline(always)]
+pub(crate) fn abi_version() -> u32 {
+    setting!(abi_version)
+}
+
+#[inline(always)]
+pub(crate) fn clock() -> u32 {
+    setting!(clock)
+}
+
+#[inline(always)]
+pub(crate) fn set_mask() -> u32 {
+    setting!(set_mask)
+}
+
+#[inline(always)]
+pub(crate) fn dry_run() -> bool {
+    setting!(dry_run) != 0
+}
+
+#[inline(always)]
+pub(crate) fn interfaces() -> u32 {
+    setting!(interfaces)
+}
+
+#[inline(always)]
+pub(crate) fn has_services() -> bool {
+    setting!(services) != 0
+}
+
+#[inline(always)]
+pub(crate) fn has_rules_v4() -> bool {
+    setting!(rules_v4) != 0
+}
+
+#[inline(always)]
+pub(crate) fn has_rules_v6() -> bool {
+    setting!(rules_v6) != 0
+}
+
+#[inline(always)]
+pub(crate) fn ticks_per_second() -> u32 {
+    setting!(ticks_per_second)
+}
+
+#[inline(always)]
+pub(crate) fn event_budget() -> u32 {
+    setting!(event_budget)
+}

@@ -1,0 +1,6 @@
+//! One decision a file. Their order stands in `pipeline.rs`.
+
+pub(crate) mod limits;
+pub(crate) mod plaintext;
+pub(crate) mod rules;
+pub(crate) mod services;

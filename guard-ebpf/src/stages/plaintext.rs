@@ -1,0 +1,105 @@
+//! What a TCP payload on a service's port starts with, and what is done about plaintext.
+//!
+//! Signatures are looked for at the start of every segment, so that nothing that is forgotten
+//! under a flood hides a request. That a payload matches *nothing* is worth counting only for a
+//! connection's first one, so the sequence number after its SYN is remembered in a small table
+//! that later connections overwrite.
+
+use guard_common::{
+    packet::{Address, IpPacket, Tcp, Transport},
+    protocol::{HEAD_MIN, Protocol},
+    reason::{Reason, Verdict},
+    source::mix,
+    wire::{ServicePort, payload_position},
+};
+
+use crate::{
+    events::{self, Plaintext},
+    maps,
+    packet::XdpFrame,
+    pipeline::Refused,
+    settings,
+};
+
+/// Classifies the payload. Plaintext where encryption is required is flagged: the packet passes
+/// under that reason, or is refused, as the service says.
+#[inline(always)]
+pub(crate) fn check(
+    frame: &XdpFrame<'_>,
+    packet: &IpPacket,
+    service: ServicePort,
+    now: u32,
+) -> Result<Option<Reason>, Refused> {
+    let Transport::Tcp(tcp) = &packet.transport else { return Ok(None) };
+    if service.flags & ServicePort::CHECK == 0 {
+        return Ok(None);
+    }
+    let opening = Opening::of(packet.source, tcp);
+    if tcp.opens {
+        opening.remember(tcp);
+    }
+    if tcp.payload_len == 0 {
+        return Ok(None);
+    }
+    let protocol = classify(frame, tcp);
+    if protocol == Protocol::Undecided && !opening.is_first(tcp) {
+        return Ok(None);
+    }
+    let position = u32::from(service.service_plus_one) - 1;
+    maps::count_payload(payload_position(position, protocol));
+    if !protocol.is_plaintext() || service.flags & ServicePort::FLAG == 0 {
+        return Ok(None);
+    }
+    let refuse = service.flags & ServicePort::DROP != 0;
+    let verdict = if refuse { Refused::verdict() } else { Verdict::Pass };
+    let service_plus_one = service.service_plus_one;
+    events::plaintext(frame, packet, tcp, Plaintext { protocol, service_plus_one, verdict }, now);
+    if refuse { Err(Refused(Reason::Plaintext)) } else { Ok(Some(Reason::Plaintext)) }
+}
+
+#[inline(always)]
+fn classify(frame: &XdpFrame<'_>, tcp: &Tcp) -> Protocol {
+    if (tcp.payload_len as usize) < HEAD_MIN {
+        return Protocol::Undecided;
+    }
+    frame.head(tcp).map_or(Protocol::Undecided, Protocol::of)
+}
+
+/// Where a connection's first sequence number is remembered. The slot holds a tag of the
+/// connection in its high half and the number its first payload will have in its low half.
+struct Opening {
+    position: u32,
+    tag: u64,
+}
+
+impl Opening {
+    #[inline(always)]
+    fn of(source: Address, tcp: &Tcp) -> Self {
+        let [seed, _] = settings::hash_seed();
+        let address = match source {
+            Address::V4(word) => u64::from(word),
+            Address::V6([high, low]) => mix(high) ^ low,
+        };
+        let ports = u64::from(tcp.source_port) << 16 | u64::from(tcp.port);
+        let hash = mix(mix(address ^ seed) ^ ports);
+        // The lowest bit of the tag is set, so that no connection looks like an empty slot.
+        Self { position: hash as u32, tag: (hash | 1 << 32) & !0xffff_ffff }
+    }
+
+    #[inline(always)]
+    fn remember(&self, tcp: &Tcp) {
+        maps::set_opening(self.position, self.tag | u64::from(tcp.seq.wrapping_add(1)));
+    }
+
+    /// Whether this is the connection's first payload. It is so once.
+    #[inline(always)]
+    fn is_first(&self, tcp: &Tcp) -> bool {
+        // A payload that comes with the SYN follows it in the sequence (RFC 7413).
+        let seq = tcp.seq.wrapping_add(u32::from(tcp.opens));
+        let first = maps::opening(self.position) == self.tag | u64::from(seq);
+        if first {
+            maps::set_opening(self.position, 0);
+        }
+        first
+    }
+}

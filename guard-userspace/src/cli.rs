@@ -1,0 +1,377 @@
+//! The command line.
+//!
+//! Every error here is one of clap's: it goes to standard error and ends the process with 2.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{
+    Arg, Args, Command as ClapCommand, CommandFactory as _, FromArgMatches as _, Parser,
+    Subcommand, ValueEnum,
+};
+use ipnet::IpNet;
+
+use crate::config::units::{self, Invalid};
+use crate::config::{OnPlaintext, RateSetting, XdpMode};
+
+/// Reads the process's command line and environment.
+///
+/// # Errors
+/// What is wrong and what to write instead; `exit` of the error prints it and ends with 2, or
+/// with 0 for `--help` and `--version`.
+pub fn parse() -> Result<Command, clap::Error> {
+    parse_from(std::env::args_os())
+}
+
+/// Reads a command line; the first of `arguments` is the program's name.
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_from<A>(arguments: impl IntoIterator<Item = A>) -> Result<Command, clap::Error>
+where
+    A: Into<OsString> + Clone,
+{
+    let mut command = Cli::command()
+        .subcommands(UNBUILT.map(|(name, _)| unbuilt_command(name)))
+        .mut_subcommands(|command| command.mut_args(without_empty_variable));
+    let matches = command
+        .try_get_matches_from_mut(arguments)
+        .map_err(|error| name_variable(error, &command))?;
+    let unbuilt = UNBUILT
+        .iter()
+        .find(|(name, _)| matches.subcommand_name() == Some(name));
+    if let Some((name, instead)) = unbuilt {
+        let message = format!("`guard {name}` is not built yet: {instead}\n");
+        return Err(clap::Error::raw(ErrorKind::InvalidSubcommand, message));
+    }
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok(cli.command)
+}
+
+/// Watches and limits the traffic of a host in XDP, and finds API traffic that is not encrypted.
+#[derive(Debug, Parser)]
+#[command(
+    name = "guard",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What to do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Load, attach, protect and serve metrics until SIGTERM or SIGINT
+    Run(Box<RunFlags>),
+    /// Validate a configuration, with no privilege and without touching the system
+    Check(CheckFlags),
+    /// Show what the running agent protects, and what it counted
+    Status(StatusFlags),
+    /// Say what works on this host, what does not, and the remedy
+    Doctor(DoctorFlags),
+}
+
+/// Flags of `guard run`; each overrides the configuration file.
+///
+/// An empty environment variable counts as unset.
+#[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunFlags {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE", env = "GUARD_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Interface to protect; replaces the configured ones; repeatable
+    #[arg(
+        long = "iface",
+        value_name = "NAME",
+        env = "GUARD_IFACE",
+        value_delimiter = ',',
+        value_parser = units::interface
+    )]
+    pub interfaces: Vec<String>,
+
+    /// How to attach: auto takes native where the driver can
+    #[arg(
+        long,
+        value_name = "auto|native|generic",
+        env = "GUARD_XDP_MODE",
+        value_parser = XdpMode::parse
+    )]
+    pub xdp_mode: Option<XdpMode>,
+
+    /// Drop nothing, count what would have been dropped
+    #[arg(
+        long,
+        value_name = "true|false",
+        env = "GUARD_DRY_RUN",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "true",
+        value_parser = BoolishValueParser::new()
+    )]
+    pub dry_run: Option<bool>,
+
+    /// Packets from each source, like 20k/s, or off
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "GUARD_LIMIT_PACKETS",
+        value_parser = RateSetting::count
+    )]
+    pub limit_packets: Option<RateSetting>,
+
+    /// Bytes from each source, like 100MiB/s, or off
+    #[arg(long, value_name = "RATE", env = "GUARD_LIMIT_BYTES", value_parser = RateSetting::bytes)]
+    pub limit_bytes: Option<RateSetting>,
+
+    /// TCP connection attempts from each source, like 600/min, or off
+    #[arg(
+        long,
+        value_name = "RATE",
+        env = "GUARD_LIMIT_CONNECTIONS",
+        value_parser = RateSetting::count
+    )]
+    pub limit_connections: Option<RateSetting>,
+
+    /// TCP port (or range 9000-9010) of an API; replaces the configured services; repeatable
+    #[arg(
+        long = "api-port",
+        value_name = "PORT",
+        env = "GUARD_API_PORT",
+        value_delimiter = ',',
+        value_parser = units::ports
+    )]
+    pub api_ports: Vec<RangeInclusive<u16>>,
+
+    /// What to do with a plaintext request to an API that requires encryption
+    #[arg(
+        long,
+        value_name = "flag|drop",
+        env = "GUARD_ON_PLAINTEXT",
+        value_parser = OnPlaintext::parse
+    )]
+    pub on_plaintext: Option<OnPlaintext>,
+
+    /// Network to let through, beside the configured ones; repeatable
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "GUARD_ALLOW",
+        value_delimiter = ',',
+        value_parser = units::cidr
+    )]
+    pub allow: Vec<IpNet>,
+
+    /// Network to drop, beside the configured ones; repeatable
+    #[arg(
+        long,
+        value_name = "CIDR",
+        env = "GUARD_DENY",
+        value_delimiter = ',',
+        value_parser = units::cidr
+    )]
+    pub deny: Vec<IpNet>,
+
+    /// Where to serve metrics and health [default: 127.0.0.1:9797]
+    #[arg(long, value_name = "ADDR", env = "GUARD_LISTEN", value_parser = units::listen)]
+    pub listen: Option<SocketAddr>,
+
+    /// Control socket [default: /run/guard/guard.sock]
+    #[arg(long, value_name = "PATH", env = "GUARD_SOCKET", value_parser = units::socket)]
+    pub socket: Option<PathBuf>,
+
+    /// Folder for what outlives the agent [default: /var/lib/guard]
+    #[arg(long, value_name = "DIR", env = "GUARD_STATE_DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Folder for pins, on a BPF file system [default: /sys/fs/bpf/guard]
+    #[arg(long, value_name = "DIR", env = "GUARD_BPFFS")]
+    pub bpffs: Option<PathBuf>,
+
+    /// How to write the log to standard error
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "GUARD_LOG_FORMAT",
+        default_value = "text"
+    )]
+    pub log_format: LogFormat,
+
+    /// Undo everything unless `guard confirm` comes in time: refused so far.
+    #[arg(long, value_name = "DURATION", env = "GUARD_CONFIRM", hide = true, value_parser = no_confirm)]
+    pub confirm: Option<Never>,
+}
+
+/// Flags of `guard check`.
+#[derive(Args, Clone, Debug)]
+pub struct CheckFlags {
+    /// Configuration file (TOML); without one, the defaults are checked
+    #[arg(long, value_name = "FILE", env = "GUARD_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// How to answer
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+}
+
+/// Flags of `guard status`.
+#[derive(Args, Clone, Debug)]
+pub struct StatusFlags {
+    /// Control socket of the agent
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "GUARD_SOCKET",
+        default_value = crate::config::DEFAULT_SOCKET,
+        value_parser = units::socket
+    )]
+    pub socket: PathBuf,
+
+    /// How to answer
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+}
+
+/// Flags of `guard doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorFlags {
+    /// Interface to examine; repeatable; without one, every one that could be protected
+    #[arg(
+        long = "iface",
+        value_name = "NAME",
+        env = "GUARD_IFACE",
+        value_delimiter = ',',
+        value_parser = units::interface
+    )]
+    pub interfaces: Vec<String>,
+
+    /// How to answer
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+}
+
+/// How a command answers on standard output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people
+    #[default]
+    Table,
+    /// For scripts: stable, `snake_case`
+    Json,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One line an event, for people
+    #[default]
+    Text,
+    /// One JSON object an event
+    Json,
+}
+
+/// A value that no input gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Never {}
+
+fn no_confirm(_: &str) -> Result<Never, Invalid> {
+    Err(Invalid::new(
+        "`--confirm` is not built yet",
+        "leave it out; to undo, stop the agent",
+    ))
+}
+
+/// Commands of the contract whose work is not built yet, and what to do until then.
+const UNBUILT: [(&str, &str); 17] = [
+    ("top", "`guard status` shows the same once"),
+    (
+        "bypass",
+        "to let everything pass, restart `guard run` with --dry-run",
+    ),
+    ("confirm", "what `guard run` puts in force stays in force"),
+    (
+        "deny",
+        "add a [[deny]] to the configuration, or --deny, and restart `guard run`",
+    ),
+    (
+        "allow",
+        "add an [[allow]] to the configuration, or --allow, and restart `guard run`",
+    ),
+    ("bans", "guard bans nobody so far"),
+    ("unban", "guard bans nobody so far"),
+    ("explain", "`guard status` shows rules and counters"),
+    (
+        "services",
+        "`guard status` shows the services and their encryption",
+    ),
+    (
+        "endpoints",
+        "`guard status` shows the services and their encryption",
+    ),
+    ("events", "flagged traffic is in the log of `guard run`"),
+    ("report", "`guard status --output json` has what is known"),
+    ("replay", "there is no substitute so far"),
+    (
+        "reload",
+        "restart `guard run`; `guard check` says first whether the configuration is valid",
+    ),
+    ("detach", "`guard run` detaches when it stops"),
+    ("completions", "`guard help` lists commands and flags"),
+    ("man", "`guard help` lists commands and flags"),
+];
+
+fn unbuilt_command(name: &'static str) -> ClapCommand {
+    let rest = Arg::new("rest")
+        .num_args(0..)
+        .allow_hyphen_values(true)
+        .trailing_var_arg(true);
+    ClapCommand::new(name)
+        .hide(true)
+        .disable_help_flag(true)
+        .arg(rest)
+}
+
+/// Adds which environment variable a bad value came from.
+fn name_variable(mut error: clap::Error, command: &ClapCommand) -> clap::Error {
+    let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let Some(ContextValue::String(bad)) = error.get(ContextKind::InvalidValue) else {
+        return error;
+    };
+    let variable = command
+        .get_subcommands()
+        .flat_map(ClapCommand::get_arguments)
+        .filter(|argument| argument.to_string() == *flag)
+        .find_map(Arg::get_env)
+        .filter(|name| std::env::var(name).is_ok_and(|value| value.contains(bad.as_str())));
+    if let Some(name) = variable {
+        let tip = format!("the environment variable {} says so", name.display());
+        error.insert(
+            ContextKind::Suggested,
+            ContextValue::StyledStrs(vec![tip.into()]),
+        );
+    }
+    error
+}
+
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = arg
+        .get_env()
+        .is_some_and(|name| std::env::var_os(name).is_some_and(|value| value.is_empty()));
+    if is_empty {
+        arg.env(None::<&'static str>)
+    } else {
+        arg
+    }
+}
+
+#[cfg(test)]
+mod tests;

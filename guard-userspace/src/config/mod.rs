@@ -1,0 +1,283 @@
+//! The configuration: TOML file and flags in, one validated [`Config`] out.
+//!
+//! `schema` walks the spanned TOML tree and collects every problem at once, `raw` says which keys
+//! there are, `resolve` lays file over defaults and flags over both. `docs/CONFIGURATION.md` is
+//! the user's side of it.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Serialize, Serializer};
+
+pub use self::problem::{ConfigErrors, Problem, Style};
+pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
+use crate::cli::RunFlags;
+
+mod problem;
+mod rate;
+mod raw;
+mod resolve;
+mod schema;
+mod services;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod unbuilt;
+pub mod units;
+
+/// The most interfaces one agent protects.
+pub const MAX_INTERFACES: usize = 16;
+/// The most services, as the kernel's table holds no more.
+pub const MAX_SERVICES: usize = 64;
+/// The largest configuration file, in bytes.
+pub const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// Where the control socket is unless `--socket` says otherwise.
+pub const DEFAULT_SOCKET: &str = "/run/guard/guard.sock";
+
+/// A configuration in which every value is in its range and nothing contradicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Config {
+    /// Interfaces to protect, each once, at most [`MAX_INTERFACES`].
+    pub interfaces: Vec<String>,
+    /// How to attach.
+    pub xdp_mode: XdpMode,
+    /// Whether to count what would be dropped instead of dropping it.
+    pub dry_run: bool,
+    /// Where metrics and health are served.
+    pub listen: SocketAddr,
+    /// The control socket.
+    pub socket: PathBuf,
+    /// Where what outlives the agent is kept.
+    pub state_dir: PathBuf,
+    /// Where programs and maps are pinned, on a BPF file system.
+    pub bpffs: PathBuf,
+    /// Limits for each source.
+    pub limits: Limits,
+    /// Services, at most [`MAX_SERVICES`], names unique and ports disjoint.
+    pub services: Vec<Service>,
+    /// Networks to let through, each once.
+    pub allow: Vec<Entry>,
+    /// Networks to drop, each once.
+    pub deny: Vec<Entry>,
+}
+
+impl Config {
+    /// The configuration of `guard run`: defaults, then the file, then the flags.
+    ///
+    /// # Errors
+    /// Every problem of the file and of the whole at once, a missing interface among them.
+    pub fn resolve(file: Option<&Path>, flags: &RunFlags) -> Result<Self, ConfigErrors> {
+        resolve::for_run(file, flags)
+    }
+
+    /// The configuration of `guard check`: defaults, then the file. It may name no interface.
+    ///
+    /// # Errors
+    /// Every problem of the file at once.
+    pub fn check(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        resolve::for_check(file)
+    }
+
+    /// Reads a configuration from `text`, called `name` in what goes wrong.
+    ///
+    /// # Errors
+    /// Every problem of the text at once.
+    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
+        resolve::from_text(name, text)
+    }
+
+    /// What is configured, in a few words: `2 interfaces, 1 service, 3 deny, 1 allow`.
+    pub fn summary(&self) -> String {
+        let mut summary = String::new();
+        for (count, one, many) in [
+            (self.interfaces.len(), "interface", "interfaces"),
+            (self.services.len(), "service", "services"),
+            (self.deny.len(), "deny", "deny"),
+            (self.allow.len(), "allow", "allow"),
+        ] {
+            let separator = if summary.is_empty() { "" } else { ", " };
+            let noun = if count == 1 { one } else { many };
+            // Writing to a string cannot fail.
+            let _ = write!(summary, "{separator}{count} {noun}");
+        }
+        summary
+    }
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum XdpMode {
+    /// Native where the driver can, else generic.
+    #[default]
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the kernel's generic path.
+    Generic,
+}
+
+impl XdpMode {
+    /// Reads `auto`, `native` or `generic`.
+    pub fn parse(text: &str) -> Result<Self, units::Invalid> {
+        let choices = [
+            ("auto", Self::Auto),
+            ("native", Self::Native),
+            ("generic", Self::Generic),
+        ];
+        units::choice(text, &choices)
+    }
+}
+
+/// What each source may send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Limits {
+    /// Packets.
+    #[serde(serialize_with = "rate_or_off")]
+    pub packets: Option<Rate>,
+    /// Bytes, counted from the Ethernet header on.
+    #[serde(serialize_with = "rate_or_off")]
+    pub bytes: Option<Rate>,
+    /// TCP SYNs.
+    #[serde(serialize_with = "rate_or_off")]
+    pub connections: Option<Rate>,
+    /// How much of each rate may come at once, as the time in which it would come: 10 ms to 1 h.
+    #[serde(serialize_with = "duration")]
+    pub burst: Duration,
+    /// Leading bits of an IPv6 address that make one source: 32 to 128.
+    pub ipv6_prefix: u8,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let count = |amount, seconds| {
+            Some(Rate {
+                amount,
+                per: Duration::from_secs(seconds),
+                unit: Unit::Count,
+            })
+        };
+        Self {
+            packets: count(250_000, 1),
+            bytes: None,
+            connections: count(120_000, 60),
+            burst: Duration::from_secs(1),
+            ipv6_prefix: 64,
+        }
+    }
+}
+
+/// A named set of TCP ports that carry an API, and what is demanded of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Service {
+    /// Its metric label: `[a-z0-9_-]{1,32}`, unique.
+    pub name: String,
+    /// Its local TCP ports, none of them in another service.
+    #[serde(serialize_with = "port_ranges")]
+    pub ports: Vec<RangeInclusive<u16>>,
+    /// Whether its connections must be encrypted.
+    pub encryption: Encryption,
+    /// What is done with a plaintext request where they must.
+    pub on_plaintext: OnPlaintext,
+    /// The only sources that may reach it, when present; never empty.
+    pub allow: Option<Vec<IpNet>>,
+}
+
+/// Whether a service's connections must be encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Encryption {
+    /// They must.
+    #[default]
+    Required,
+    /// They may; plaintext is counted.
+    Optional,
+    /// Nobody looks.
+    Off,
+}
+
+impl Encryption {
+    /// Reads `required`, `optional` or `off`.
+    pub fn parse(text: &str) -> Result<Self, units::Invalid> {
+        let choices = [
+            ("required", Self::Required),
+            ("optional", Self::Optional),
+            ("off", Self::Off),
+        ];
+        units::choice(text, &choices)
+    }
+}
+
+/// What is done with a plaintext request to a service that requires encryption.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnPlaintext {
+    /// It passes, is counted and becomes an event.
+    #[default]
+    Flag,
+    /// It is dropped.
+    Drop,
+}
+
+impl OnPlaintext {
+    /// Reads `flag` or `drop`; `reset` is refused as not built yet.
+    pub fn parse(text: &str) -> Result<Self, units::Invalid> {
+        if text == "reset" {
+            return Err(units::Invalid::new(
+                "`reset` is not built yet",
+                "use \"drop\" to stop plaintext requests, or \"flag\" to report them",
+            ));
+        }
+        units::choice(text, &[("flag", Self::Flag), ("drop", Self::Drop)])
+    }
+}
+
+/// A network on the operator's allow or deny list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    /// The network, without host bits; never IPv4-mapped.
+    pub cidr: IpNet,
+    /// Why it is there: up to 200 printable characters.
+    pub reason: Option<String>,
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn rate_or_off<S: Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S::Error> {
+    match rate {
+        Some(rate) => serializer.collect_str(rate),
+        None => serializer.serialize_str("off"),
+    }
+}
+
+fn duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&units::duration_text(*duration))
+}
+
+fn port_ranges<S: Serializer>(
+    ports: &[RangeInclusive<u16>],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(ports.iter().map(PortsText::from))
+}
+
+/// Ports as a configuration writes them: a number, or a range in a string.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum PortsText {
+    One(u16),
+    Range(String),
+}
+
+impl From<&RangeInclusive<u16>> for PortsText {
+    fn from(ports: &RangeInclusive<u16>) -> Self {
+        if ports.start() == ports.end() {
+            return Self::One(*ports.start());
+        }
+        Self::Range(format!("{}-{}", ports.start(), ports.end()))
+    }
+}

@@ -1,0 +1,151 @@
+//! The file as its keys say it: each value read, none combined with another or with a default.
+
+use std::borrow::Cow;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+use super::rate::RateSetting;
+use super::schema::{ALLOW, DENY, Kind, LIMITS, Located, Section, Span, TOP, Walk};
+use super::services::{self, RawService};
+use super::{Entry, MAX_INTERFACES, XdpMode, syntax, unbuilt, units};
+
+/// What a file says; a key it leaves out is `None`.
+#[derive(Default)]
+pub(super) struct RawConfig {
+    pub(super) interfaces: Option<Vec<String>>,
+    pub(super) xdp_mode: Option<XdpMode>,
+    pub(super) dry_run: Option<bool>,
+    pub(super) listen: Option<SocketAddr>,
+    pub(super) limits: RawLimits,
+    pub(super) services: Vec<RawService>,
+    pub(super) allow: Vec<Entry>,
+    pub(super) deny: Vec<Entry>,
+}
+
+/// What `[limits]` says.
+#[derive(Default)]
+pub(super) struct RawLimits {
+    pub(super) packets: Option<Located<RateSetting>>,
+    pub(super) bytes: Option<Located<RateSetting>>,
+    pub(super) connections: Option<Located<RateSetting>>,
+    pub(super) burst: Option<Located<Duration>>,
+    pub(super) ipv6_prefix: Option<u8>,
+}
+
+/// Reads a file: what could be read of it, and everything that is wrong with it.
+pub(super) fn parse(text: &str) -> (RawConfig, Vec<Problem>) {
+    let (mut tree, errors) = DeTable::parse_recoverable(text);
+    let readable = syntax::readable(text, &errors);
+    if matches!(readable, Cow::Owned(_)) {
+        tree = DeTable::parse_recoverable(&readable).0;
+    }
+    let mut walk = Walk::default();
+    let config = RawConfig::read(&mut walk, tree.get_ref(), tree.span());
+    let problems = syntax::merge(text, &errors, walk.problems);
+    (config, problems)
+}
+
+impl RawConfig {
+    fn read(walk: &mut Walk, table: &DeTable<'_>, span: Span) -> Self {
+        let top = walk.section(table, span, &TOP);
+        unbuilt::refuse_top(walk, &top);
+        Self {
+            interfaces: interfaces(walk, &top),
+            xdp_mode: walk
+                .text(&top, "xdp_mode", "auto", XdpMode::parse)
+                .map(value),
+            dry_run: walk.flag(&top, "dry_run").map(value),
+            listen: walk
+                .text(&top, "listen", "127.0.0.1:9797", units::listen)
+                .map(value),
+            limits: walk
+                .table(&top, "limits", &LIMITS)
+                .map(|section| RawLimits::read(walk, &section))
+                .unwrap_or_default(),
+            services: services::read(walk, &top),
+            allow: entries(walk, &top, "allow", &ALLOW),
+            deny: entries(walk, &top, "deny", &DENY),
+        }
+    }
+}
+
+impl RawLimits {
+    fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
+        unbuilt::refuse_limits(walk, section);
+        Self {
+            packets: walk.text(section, "packets", "250k/s", RateSetting::count),
+            bytes: walk.text(section, "bytes", "100MiB/s", RateSetting::bytes),
+            connections: walk.text(section, "connections", "600/min", RateSetting::count),
+            burst: walk.text(section, "burst", "1s", units::burst),
+            ipv6_prefix: ipv6_prefix(walk, section),
+        }
+    }
+}
+
+fn interfaces(walk: &mut Walk, top: &Section<'_, '_>) -> Option<Vec<String>> {
+    let (names, span) = walk.list(top, "interfaces", "eth0", units::interface)?;
+    if names.len() > MAX_INTERFACES {
+        let message = format!("{} interfaces are more than guard protects", names.len());
+        walk.refuse(span, message, format!("name at most {MAX_INTERFACES}"));
+    }
+    let mut seen: Vec<String> = Vec::with_capacity(names.len());
+    for (name, span) in names.into_iter().take(MAX_INTERFACES) {
+        if seen.contains(&name) {
+            walk.refuse(
+                span,
+                format!("interface `{name}` is named twice"),
+                "remove one of them",
+            );
+        } else {
+            seen.push(name);
+        }
+    }
+    Some(seen)
+}
+
+fn ipv6_prefix(walk: &mut Walk, section: &Section<'_, '_>) -> Option<u8> {
+    let node = section.table.get("ipv6_prefix")?;
+    let bits = match node.get_ref() {
+        DeValue::Integer(bits) => u8::from_str_radix(bits.as_str(), bits.radix()).ok(),
+        _ => None,
+    };
+    let valid = bits.filter(|bits| (32..=128).contains(bits));
+    if valid.is_none() {
+        let message = "`ipv6_prefix` must be a whole number from 32 to 128";
+        walk.refuse(
+            node.span(),
+            message,
+            "write `ipv6_prefix = 64` for one source per subnet",
+        );
+    }
+    valid
+}
+
+fn entries(walk: &mut Walk, top: &Section<'_, '_>, key: &str, kind: &'static Kind) -> Vec<Entry> {
+    let sections = walk.tables(top, key, kind);
+    let mut entries = Vec::with_capacity(sections.len());
+    for section in sections {
+        unbuilt::refuse_entry(walk, &section);
+        if !section.table.contains_key("cidr") {
+            let message = format!("this {} names no network", kind.name);
+            walk.refuse(
+                section.span.clone(),
+                message,
+                "add `cidr = \"192.0.2.0/24\"`",
+            );
+        }
+        let cidr = walk.text(&section, "cidr", "192.0.2.0/24", units::cidr);
+        let reason = walk
+            .text(&section, "reason", "monitoring", units::reason)
+            .map(value);
+        entries.extend(cidr.map(|(cidr, _)| Entry { cidr, reason }));
+    }
+    entries
+}
+
+fn value<T>((value, _): Located<T>) -> T {
+    value
+}

@@ -1,0 +1,194 @@
+//! `[[service]]`: names that are unique, ports that are disjoint.
+
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::schema::{Located, Node, SERVICE, Section, Span, Walk};
+use super::{Encryption, MAX_SERVICES, OnPlaintext, Service, unbuilt, units};
+
+/// What one `[[service]]` says.
+pub(super) struct RawService {
+    name: Option<Located<String>>,
+    ports: Vec<Located<RangeInclusive<u16>>>,
+    encryption: Option<Encryption>,
+    on_plaintext: Option<OnPlaintext>,
+    allow: Option<Vec<IpNet>>,
+}
+
+/// Reads every `[[service]]` and checks them against each other.
+pub(super) fn read(walk: &mut Walk, top: &Section<'_, '_>) -> Vec<RawService> {
+    let sections = walk.tables(top, "service", &SERVICE);
+    if let Some(extra) = sections.get(MAX_SERVICES) {
+        let message = format!("{} services are more than guard holds", sections.len());
+        walk.refuse(
+            extra.span.clone(),
+            message,
+            format!("configure at most {MAX_SERVICES}"),
+        );
+    }
+    let services: Vec<RawService> = sections
+        .iter()
+        .take(MAX_SERVICES)
+        .map(|section| RawService::read(walk, section))
+        .collect();
+    refuse_shared_names(walk, &services);
+    refuse_shared_ports(walk, &services);
+    services
+}
+
+impl RawService {
+    fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
+        unbuilt::refuse_service(walk, section);
+        for (key, fix) in [("name", "name = \"api\""), ("ports", "ports = [8443]")] {
+            if !section.table.contains_key(key) {
+                let message = format!("this [[service]] has no `{key}`");
+                walk.refuse(section.span.clone(), message, format!("add `{fix}`"));
+            }
+        }
+        Self {
+            name: walk.text(section, "name", "api", units::service_name),
+            ports: ports(walk, section),
+            encryption: walk
+                .text(section, "encryption", "required", Encryption::parse)
+                .map(|(encryption, _)| encryption),
+            on_plaintext: walk
+                .text(section, "on_plaintext", "flag", OnPlaintext::parse)
+                .map(|(on_plaintext, _)| on_plaintext),
+            allow: allow(walk, section),
+        }
+    }
+
+    /// The service with its defaults; nothing when it has no name, which was refused.
+    pub(super) fn into_service(self) -> Option<Service> {
+        Some(Service {
+            name: self.name?.0,
+            ports: self.ports.into_iter().map(|(ports, _)| ports).collect(),
+            encryption: self.encryption.unwrap_or_default(),
+            on_plaintext: self.on_plaintext.unwrap_or_default(),
+            allow: self.allow,
+        })
+    }
+}
+
+fn ports(walk: &mut Walk, section: &Section<'_, '_>) -> Vec<Located<RangeInclusive<u16>>> {
+    let example = "8443, \"9000-9010\"";
+    let Some((items, span)) = walk.items(section, "ports", example) else {
+        return Vec::new();
+    };
+    if items.is_empty() {
+        walk.refuse(
+            span,
+            "this service has no port",
+            format!("write `ports = [{example}]`"),
+        );
+    }
+    items
+        .iter()
+        .filter_map(|item| walk.accept(port(item), item.span()))
+        .collect()
+}
+
+fn port(item: &Node<'_>) -> Result<RangeInclusive<u16>, units::Invalid> {
+    match item.get_ref() {
+        DeValue::String(text) => units::ports(text),
+        DeValue::Integer(number) if number.radix() == 10 => units::ports(number.as_str()),
+        _ => Err(units::Invalid::new(
+            "this is not a port",
+            "write a number like 8443, or a range in quotes like \"9000-9010\"",
+        )),
+    }
+}
+
+fn allow(walk: &mut Walk, section: &Section<'_, '_>) -> Option<Vec<IpNet>> {
+    let (networks, span) = walk.list(section, "allow", "10.0.0.0/8", units::cidr)?;
+    let written = section.table.get("allow").map(Node::get_ref);
+    if written
+        .and_then(DeValue::as_array)
+        .is_some_and(|items| items.is_empty())
+    {
+        let help = "remove it to let every source in, or list the networks that may";
+        walk.refuse(
+            span,
+            "an empty `allow` lets nobody reach this service",
+            help,
+        );
+    }
+    Some(networks.into_iter().map(|(network, _)| network).collect())
+}
+
+fn refuse_shared_names(walk: &mut Walk, services: &[RawService]) {
+    let named: Vec<&Located<String>> = services
+        .iter()
+        .filter_map(|service| service.name.as_ref())
+        .collect();
+    for (index, (name, span)) in named.iter().enumerate() {
+        if named[..index].iter().any(|(earlier, _)| earlier == name) {
+            let message = format!("there is another service `{name}`");
+            walk.refuse(span.clone(), message, "give each service a name of its own");
+        }
+    }
+}
+
+/// A port range, with what is needed to say who else claims it.
+struct Claim<'s> {
+    ports: &'s RangeInclusive<u16>,
+    span: &'s Span,
+    service: usize,
+}
+
+fn refuse_shared_ports(walk: &mut Walk, services: &[RawService]) {
+    let mut claims: Vec<Claim<'_>> = services
+        .iter()
+        .enumerate()
+        .flat_map(|(service, raw)| {
+            raw.ports.iter().map(move |(ports, span)| Claim {
+                ports,
+                span,
+                service,
+            })
+        })
+        .collect();
+    claims.sort_by_key(|claim| (*claim.ports.start(), claim.span.start));
+    // The claim so far that reaches furthest meets every later one that overlaps with any.
+    let mut furthest: Option<Claim<'_>> = None;
+    for claim in claims {
+        let Some(reaching) = furthest.take() else {
+            furthest = Some(claim);
+            continue;
+        };
+        if claim.ports.start() <= reaching.ports.end() {
+            refuse_overlap(walk, services, &reaching, &claim);
+        }
+        let further = claim.ports.end() > reaching.ports.end();
+        furthest = Some(if further { claim } else { reaching });
+    }
+}
+
+fn refuse_overlap(walk: &mut Walk, services: &[RawService], a: &Claim<'_>, b: &Claim<'_>) {
+    let (earlier, later) = if a.span.start < b.span.start {
+        (a, b)
+    } else {
+        (b, a)
+    };
+    let first = a.ports.start().max(b.ports.start());
+    let last = a.ports.end().min(b.ports.end());
+    let shared = if first == last {
+        format!("port {first}")
+    } else {
+        format!("ports {first}-{last}")
+    };
+    let verb = if first == last { "is" } else { "are" };
+    let owner = match &services[earlier.service].name {
+        _ if earlier.service == later.service => "already in this service".to_owned(),
+        Some((name, _)) => format!("already in service `{name}`"),
+        None => "already in an earlier service".to_owned(),
+    };
+    let message = format!("{shared} {verb} {owner}");
+    walk.refuse(
+        later.span.clone(),
+        message,
+        "a port can be in one service once: remove it here",
+    );
+}

@@ -1,0 +1,412 @@
+//! Files with one problem each.
+
+/// Text, line and column of the only problem, what it says, and the fix.
+pub(super) type Bad = (&'static str, (usize, usize), &'static str, &'static str);
+
+/// One problem each, by the part of the file it is in.
+pub(super) const BAD: &[Bad] = &[
+    // Keys.
+    (
+        "intefaces = []",
+        (1, 1),
+        "no key `intefaces`",
+        "did you mean `interfaces`?",
+    ),
+    (
+        "packets = \"1k/s\"",
+        (1, 1),
+        "no key `packets` at the top",
+        "belongs in [limits]",
+    ),
+    (
+        "[limits]\ndry_run = true",
+        (2, 1),
+        "`dry_run` in [limits]",
+        "before the first [section]",
+    ),
+    ("socket = \"/x\"", (1, 1), "no key `socket`", "--socket"),
+    (
+        "wibble = 1",
+        (1, 1),
+        "no key `wibble`",
+        "the keys here are interfaces",
+    ),
+    (
+        "[limits]\nburts = \"1s\"",
+        (2, 1),
+        "`burts` in [limits]",
+        "`burst`",
+    ),
+    // Types.
+    (
+        "dry_run = \"yes\"",
+        (1, 11),
+        "must be true or false, not a string",
+        "without quotes",
+    ),
+    (
+        "interfaces = \"eth0\"",
+        (1, 14),
+        "must be an array",
+        "interfaces = [\"eth0\"]",
+    ),
+    (
+        "interfaces = [1]",
+        (1, 15),
+        "must be a string, not an integer",
+        "[\"eth0\"]",
+    ),
+    ("limits = 1", (1, 10), "must be a table", "[limits]"),
+    (
+        "[service]\nname = \"a\"",
+        (1, 1),
+        "must be an array of tables",
+        "[[service]]",
+    ),
+    (
+        "deny = [\"10.0.0.0/8\"]",
+        (1, 9),
+        "must be a table",
+        "[[deny]]",
+    ),
+    (
+        "[limits]\npackets = 1000",
+        (2, 11),
+        "not an integer",
+        "packets = \"250k/s\"",
+    ),
+    // Values of the top level.
+    (
+        "xdp_mode = \"nativ\"",
+        (1, 12),
+        "`nativ` is none of",
+        "did you mean \"native\"?",
+    ),
+    (
+        "listen = \"127.0.0.1\"",
+        (1, 10),
+        "not an address and a port",
+        "\"127.0.0.1:9797\"",
+    ),
+    (
+        "interfaces = [\"eth0\", \"a/b\"]",
+        (1, 23),
+        "`a/b` cannot be",
+        "1 to 15 bytes",
+    ),
+    (
+        "interfaces = [\"e\", \"e\"]",
+        (1, 20),
+        "named twice",
+        "remove one",
+    ),
+    // Limits.
+    (
+        "[limits]\npackets = \"1k\"",
+        (2, 11),
+        "in how much time",
+        "/s, /min or /h",
+    ),
+    (
+        "[limits]\npackets = \"1k/day\"",
+        (2, 11),
+        "`/day`",
+        "/s, /min or /h",
+    ),
+    (
+        "[limits]\npackets = \"-5/s\"",
+        (2, 11),
+        "not a whole number",
+        "\"off\"",
+    ),
+    (
+        "[limits]\npackets = \"0/s\"",
+        (2, 11),
+        "a limit of 0",
+        "write \"off\"",
+    ),
+    (
+        "[limits]\npackets = \"1.5k/s\"",
+        (2, 11),
+        "`.5k` is not a unit",
+        "k, M and G",
+    ),
+    (
+        "[limits]\npackets = \"2000G/s\"",
+        (2, 11),
+        "higher than any",
+        "10^12",
+    ),
+    (
+        "[limits]\nbytes = \"10M/s\"",
+        (2, 9),
+        "`M` is not a unit of bytes",
+        "\"10MiB/s\"",
+    ),
+    (
+        "[limits]\nbytes = \"100/s\"",
+        (2, 9),
+        "of which unit",
+        "\"100B/s\"",
+    ),
+    (
+        "[limits]\nburst = \"1\"",
+        (2, 9),
+        "not a duration",
+        "\"500ms\"",
+    ),
+    (
+        "[limits]\nburst = \"2h\"",
+        (2, 9),
+        "out of range",
+        "\"10ms\" to \"1h\"",
+    ),
+    (
+        "[limits]\nburst = \"1ms\"",
+        (2, 9),
+        "out of range",
+        "\"10ms\" to \"1h\"",
+    ),
+    (
+        "[limits]\nburst = \"1h\"\nbytes = \"900GB/s\"",
+        (3, 9),
+        "more than 10^12 bytes",
+        "lower the rate or the burst",
+    ),
+    (
+        "[limits]\nipv6_prefix = 16",
+        (2, 15),
+        "from 32 to 128",
+        "ipv6_prefix = 64",
+    ),
+    (
+        "[limits]\nipv6_prefix = 300",
+        (2, 15),
+        "from 32 to 128",
+        "ipv6_prefix = 64",
+    ),
+    // Services.
+    (
+        "[[service]]\nports = [80]",
+        (1, 1),
+        "no `name`",
+        "name = \"api\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"",
+        (1, 1),
+        "no `ports`",
+        "ports = [8443]",
+    ),
+    (
+        "[[service]]\nname = \"A\"\nports = [80]",
+        (2, 8),
+        "`A` cannot be",
+        "a-z, 0-9",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = []",
+        (3, 9),
+        "no port",
+        "ports = [8443",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = 80",
+        (3, 9),
+        "must be an array",
+        "ports = [8443",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [0]",
+        (3, 10),
+        "no port 0",
+        "1 to 65535",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [70000]",
+        (3, 10),
+        "no port 70000",
+        "1 to 65535",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [-1]",
+        (3, 10),
+        "`-1` is not a port",
+        "1 to 65535",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [\"9-8\"]",
+        (3, 10),
+        "backwards",
+        "\"8-9\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80, 80]",
+        (3, 14),
+        "port 80 is already in this",
+        "once",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [\"80-90\"]\n[[service]]\nname = \"b\"\nports = [85]",
+        (6, 10),
+        "port 85 is already in service `a`",
+        "remove it here",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\n[[service]]\nname = \"a\"\nports = [85]",
+        (5, 8),
+        "another service `a`",
+        "a name of its own",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\nallow = []",
+        (4, 9),
+        "lets nobody reach",
+        "remove it to let every source in",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\nencryption = \"on\"",
+        (4, 14),
+        "`on` is none of",
+        "\"required\"",
+    ),
+    // Entries.
+    (
+        "[[deny]]\nreason = \"x\"",
+        (1, 1),
+        "names no network",
+        "cidr = ",
+    ),
+    (
+        "[[deny]]\ncidr = \"10.0.0.1/8\"",
+        (2, 8),
+        "beyond its prefix length",
+        "\"10.0.0.0/8\"",
+    ),
+    (
+        "[[allow]]\ncidr = \"10.0.0.0/33\"",
+        (2, 8),
+        "longer than an IPv4",
+        "0 to 32",
+    ),
+    (
+        "[[allow]]\ncidr = \"10.0.0/8\"",
+        (2, 8),
+        "`10.0.0` is not an IP",
+        "192.0.2.0/24",
+    ),
+    (
+        "[[allow]]\ncidr = \"::/a\"",
+        (2, 8),
+        "not a prefix length",
+        "0 to 128",
+    ),
+    (
+        "[[deny]]\ncidr = \"10.0.0.1\"\nreason = \"a\\nb\"",
+        (3, 10),
+        "on one line",
+        "200 characters",
+    ),
+    // Not built yet.
+    (
+        "on_stop = \"keep\"",
+        (1, 11),
+        "`on_stop = \"keep\"` is not built yet",
+        "\"detach\"",
+    ),
+    (
+        "protect_self = true",
+        (1, 16),
+        "`protect_self` is not built",
+        "set it to false",
+    ),
+    (
+        "[limits]\nban = { after = \"10s\" }",
+        (2, 7),
+        "`limits.ban` is not built",
+        "\"off\"",
+    ),
+    (
+        "[limits]\nnew_sources = \"1k/s\"",
+        (2, 15),
+        "`limits.new_sources`",
+        "\"off\"",
+    ),
+    (
+        "[limits.aggregate]\npackets = \"1k/s\"",
+        (2, 11),
+        "`limits.aggregate.packets`",
+        "\"off\"",
+    ),
+    (
+        "[limits.protocol]\nicmp = \"1k/s\"",
+        (2, 8),
+        "`limits.protocol.icmp`",
+        "\"off\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\ndirection = \"outbound\"",
+        (4, 13),
+        "`service.direction = \"outbound\"` is not built",
+        "\"inbound\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\non_plaintext = \"reset\"",
+        (4, 16),
+        "`reset` is not built yet",
+        "\"drop\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\nstrict = true",
+        (4, 10),
+        "`service.strict`",
+        "false",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\nlimits = { bytes = \"1MB/s\" }",
+        (4, 20),
+        "`service.limits.bytes`",
+        "\"off\"",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [80]\nopenapi = \"a.yaml\"",
+        (4, 1),
+        "`service.openapi` is not built",
+        "remove it",
+    ),
+    (
+        "[[feed]]\nname = \"x\"",
+        (1, 3),
+        "`feed` is not built yet",
+        "remove it",
+    ),
+    (
+        "[[alert]]\nwebhook = \"x\"",
+        (1, 3),
+        "`alert` is not built yet",
+        "remove it",
+    ),
+    (
+        "[[deny]]\ncidr = \"10.0.0.1\"\nexpires = 2027-01-01T00:00:00Z",
+        (3, 1),
+        "`deny.expires` is not built yet",
+        "remove it",
+    ),
+    // Not TOML.
+    ("dry_run =", (1, 10), "no value here", "after the `=`"),
+    ("xdp_mode = auto", (1, 12), "must be quoted", "in quotes"),
+    (
+        "dry_run = true\ndry_run = true",
+        (2, 1),
+        "duplicate key",
+        "keep one",
+    ),
+    (
+        "interfaces = [\"eth0\"\ndry_run = true",
+        (2, 1),
+        "missing comma",
+        "`]` after the last",
+    ),
+    ("listen 1", (1, 8), "key with no value", "key = value"),
+    ("# é\n\"é\" = 1", (2, 1), "no key `é`", "the keys here"),
+];

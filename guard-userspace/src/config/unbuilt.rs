@@ -1,0 +1,82 @@
+//! Options of the contract whose work is not built yet: refused by name, never ignored.
+//!
+//! A value that asks for what happens anyway is accepted.
+
+use toml::de::DeValue;
+
+use super::schema::{AGGREGATE, PROTOCOL, SERVICE_LIMITS, Section, Walk};
+
+/// Refuses what `section` asks for and nothing does yet.
+pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
+    refuse_unless(walk, section, "on_stop", &Today::Text("detach"));
+    refuse_unless(walk, section, "protect_self", &Today::Flag(false));
+    refuse_unless(walk, section, "feed", &Today::Absent);
+    refuse_unless(walk, section, "alert", &Today::Absent);
+}
+
+/// The same for `[limits]`.
+pub(super) fn refuse_limits(walk: &mut Walk, section: &Section<'_, '_>) {
+    refuse_unless(walk, section, "new_sources", &Today::Text("off"));
+    refuse_unless(walk, section, "ban", &Today::Text("off"));
+    for (key, kind) in [("aggregate", &AGGREGATE), ("protocol", &PROTOCOL)] {
+        if let Some(table) = walk.table(section, key, kind) {
+            refuse_each_limit(walk, &table);
+        }
+    }
+}
+
+/// The same for a `[[service]]`.
+pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
+    refuse_unless(walk, section, "direction", &Today::Text("inbound"));
+    refuse_unless(walk, section, "strict", &Today::Flag(false));
+    refuse_unless(walk, section, "openapi", &Today::Absent);
+    if let Some(table) = walk.table(section, "limits", &SERVICE_LIMITS) {
+        refuse_each_limit(walk, &table);
+    }
+}
+
+/// The same for an `[[allow]]` or `[[deny]]`.
+pub(super) fn refuse_entry(walk: &mut Walk, section: &Section<'_, '_>) {
+    refuse_unless(walk, section, "expires", &Today::Absent);
+}
+
+/// The value of an option that asks for today's behaviour.
+enum Today {
+    Text(&'static str),
+    Flag(bool),
+    /// None does.
+    Absent,
+}
+
+fn refuse_each_limit(walk: &mut Walk, section: &Section<'_, '_>) {
+    for key in section.kind.keys {
+        refuse_unless(walk, section, key, &Today::Text("off"));
+    }
+}
+
+fn refuse_unless(walk: &mut Walk, section: &Section<'_, '_>, key: &str, today: &Today) {
+    let Some((name, node)) = section.table.get_key_value(key) else {
+        return;
+    };
+    let option = match section.kind.name.trim_matches(['[', ']']) {
+        "" => key.to_owned(),
+        table => format!("{table}.{key}"),
+    };
+    let (span, help) = match (today, node.get_ref()) {
+        (Today::Text(today), DeValue::String(text)) if text == today => return,
+        (Today::Flag(today), DeValue::Boolean(value)) if value == today => return,
+        (Today::Text(today), _) => (node.span(), format!("remove it, or set it to \"{today}\"")),
+        (Today::Flag(today), _) => (node.span(), format!("remove it, or set it to {today}")),
+        (Today::Absent, _) => (name.span(), "remove it".to_owned()),
+    };
+    let message = match (key, node.get_ref()) {
+        ("on_stop" | "direction", DeValue::String(text)) => {
+            format!(
+                "`{option} = \"{}\"` is not built yet",
+                super::units::shown(text)
+            )
+        }
+        _ => format!("`{option}` is not built yet"),
+    };
+    walk.refuse(span, message, help);
+}

@@ -1,0 +1,79 @@
+//! Reads what the kernel side counted.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, PerCpuArray};
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::{Counter, EventBudget, EventClass, payload_position},
+};
+
+/// Handles on the maps that count. They stay readable while the program runs.
+pub struct Counters {
+    counters: PerCpuArray<MapData, Counter>,
+    payloads: PerCpuArray<MapData, u64>,
+    event_budget: PerCpuArray<MapData, EventBudget>,
+}
+
+impl fmt::Debug for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Counters").finish_non_exhaustive()
+    }
+}
+
+/// Fate of the events of all classes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventCounts {
+    /// Handed to user space.
+    pub emitted: u64,
+    /// Left out since their budget was spent.
+    pub suppressed: u64,
+    /// Left out since the ring buffer was full.
+    pub lost: u64,
+}
+
+impl Counters {
+    pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self> {
+        let mut take = |name: &str| {
+            ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
+        };
+        Ok(Self {
+            counters: take("COUNTERS")?.try_into().context("COUNTERS")?,
+            payloads: take("PAYLOADS")?.try_into().context("PAYLOADS")?,
+            event_budget: take("EVENT_BUDGET")?.try_into().context("EVENT_BUDGET")?,
+        })
+    }
+
+    /// Packets and bytes of the interface at `position`, summed over the CPUs.
+    pub fn packets(&self, interface: u32, verdict: Verdict, reason: Reason) -> Result<Counter> {
+        let position = Counter::position(interface, verdict, reason);
+        let per_cpu = self.counters.get(&position, 0).context("reading COUNTERS")?;
+        Ok(per_cpu.iter().fold(Counter::default(), |sum, counter| Counter {
+            packets: sum.packets + counter.packets,
+            bytes: sum.bytes + counter.bytes,
+        }))
+    }
+
+    /// Payloads of the service at `position` that start with `protocol`.
+    pub fn payloads(&self, service: u32, protocol: Protocol) -> Result<u64> {
+        let position = payload_position(service, protocol);
+        let per_cpu = self.payloads.get(&position, 0).context("reading PAYLOADS")?;
+        Ok(per_cpu.iter().sum())
+    }
+
+    /// What became of the events.
+    pub fn events(&self) -> Result<EventCounts> {
+        let mut sum = EventCounts::default();
+        for class in 0..EventClass::COUNT {
+            let per_cpu = self.event_budget.get(&class, 0).context("reading EVENT_BUDGET")?;
+            for budget in per_cpu.iter() {
+                sum.emitted += budget.emitted;
+                sum.suppressed += budget.suppressed;
+                sum.lost += budget.lost;
+            }
+        }
+        Ok(sum)
+    }
+}

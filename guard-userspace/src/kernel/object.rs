@@ -1,0 +1,130 @@
+//! Loads the kernel side and fills its maps.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, LpmTrie, Map, MapData, lpm_trie::Key},
+};
+use guard_common::{
+    protocol::Protocol,
+    wire::{
+        Counter, Ipv4Word, Ipv6Words, ServiceIpv4, ServiceIpv6, ServicePort, payload_position,
+    },
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+use super::plan::Plan;
+
+/// The compiled kernel side, embedded by the build script.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf"));
+
+/// Bits of the service's position, which precede those of the address in an ACL's key.
+const SERVICE_BITS: u32 = 32;
+
+/// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
+pub(super) fn load(plan: &Plan) -> Result<Ebpf> {
+    let (rules_v4, rules_v6) = split(plan.rules.iter().map(|(net, rule)| (*net, *rule as u32)));
+    let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
+    let bytes_sets = if plan.settings.limit_bytes.is_on() { plan.source_sets } else { 1 };
+    let payloads = payload_position(plan.settings.services.max(1), Protocol::ALL[0]);
+
+    let mut ebpf = EbpfLoader::new()
+        .override_global("SETTINGS", &plan.settings, true)
+        .map_max_entries("SOURCES", plan.source_sets)
+        .map_max_entries("SOURCE_BYTES", bytes_sets)
+        .map_max_entries("COUNTERS", plan.settings.interfaces * Counter::PER_INTERFACE)
+        .map_max_entries("PAYLOADS", payloads)
+        .map_max_entries("RULES_V4", entries(&rules_v4))
+        .map_max_entries("RULES_V6", entries(&rules_v6))
+        .map_max_entries("ACL_V4", entries(&acl_v4))
+        .map_max_entries("ACL_V6", entries(&acl_v6))
+        .load(OBJECT)
+        .context("the kernel does not take the maps of the kernel side")?;
+
+    fill_trie(&mut ebpf, "RULES_V4", rules_v4.iter().map(|(net, rule)| (rule_v4(*net), *rule)))?;
+    fill_trie(&mut ebpf, "RULES_V6", rules_v6.iter().map(|(net, rule)| (rule_v6(*net), *rule)))?;
+    fill_trie(&mut ebpf, "ACL_V4", acl_v4.iter().map(|(net, service)| (acl_v4_key(*net, *service), 1)))?;
+    fill_trie(&mut ebpf, "ACL_V6", acl_v6.iter().map(|(net, service)| (acl_v6_key(*net, *service), 1)))?;
+    fill_ports(&mut ebpf, plan)?;
+    Ok(ebpf)
+}
+
+/// The map `name` of the kernel side.
+pub(super) fn map<'a, M>(ebpf: &'a mut Ebpf, name: &str) -> Result<M>
+where
+    M: TryFrom<&'a mut Map>,
+    M::Error: std::error::Error + Send + Sync + 'static,
+{
+    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
+    M::try_from(map).with_context(|| format!("map {name} is not what it should be"))
+}
+
+fn split<T>(
+    nets: impl Iterator<Item = (IpNet, T)>,
+) -> (Vec<(Ipv4Net, T)>, Vec<(Ipv6Net, T)>) {
+    let (mut v4, mut v6) = (Vec::new(), Vec::new());
+    for (net, value) in nets {
+        match net {
+            IpNet::V4(net) => v4.push((net, value)),
+            IpNet::V6(net) => v6.push((net, value)),
+        }
+    }
+    (v4, v6)
+}
+
+/// A map cannot have room for nothing.
+fn entries<T>(entries: &[T]) -> u32 {
+    u32::try_from(entries.len().max(1)).unwrap_or(u32::MAX)
+}
+
+fn fill_trie<K: Pod>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    entries: impl Iterator<Item = (Key<K>, u32)>,
+) -> Result<()> {
+    let mut trie: LpmTrie<&mut MapData, K, u32> = map(ebpf, name)?;
+    for (key, value) in entries {
+        trie.insert(&key, value, 0).with_context(|| format!("filling {name}"))?;
+    }
+    Ok(())
+}
+
+fn fill_ports(ebpf: &mut Ebpf, plan: &Plan) -> Result<()> {
+    let mut ports: Array<&mut MapData, ServicePort> = map(ebpf, "PORTS")?;
+    for (range, entry) in &plan.ports {
+        for port in range.clone() {
+            ports.set(u32::from(port), entry, 0).context("filling PORTS")?;
+        }
+    }
+    Ok(())
+}
+
+fn rule_v4(net: Ipv4Net) -> Key<Ipv4Word> {
+    Key::new(u32::from(net.prefix_len()), v4_word(net))
+}
+
+fn rule_v6(net: Ipv6Net) -> Key<Ipv6Words> {
+    Key::new(u32::from(net.prefix_len()), v6_words(net))
+}
+
+fn acl_v4_key(net: Ipv4Net, service: u32) -> Key<ServiceIpv4> {
+    let key = ServiceIpv4 { service, address: v4_word(net) };
+    Key::new(SERVICE_BITS + u32::from(net.prefix_len()), key)
+}
+
+fn acl_v6_key(net: Ipv6Net, service: u32) -> Key<ServiceIpv6> {
+    let key = ServiceIpv6 { service, address: v6_words(net) };
+    Key::new(SERVICE_BITS + u32::from(net.prefix_len()), key)
+}
+
+fn v4_word(net: Ipv4Net) -> Ipv4Word {
+    u32::from_ne_bytes(net.network().octets())
+}
+
+fn v6_words(net: Ipv6Net) -> Ipv6Words {
+    let octets = net.network().octets();
+    std::array::from_fn(|word| {
+        let at = word * 4;
+        u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
+    })
+}

@@ -1,0 +1,210 @@
+//! The lab's traffic programs: a generator and two independent counters.
+//!
+//! [`flood`] is run with `BPF_F_TEST_XDP_LIVE_FRAMES`: the kernel hands it the frame user space
+//! gave, it writes the source of the moment into it and answers `XDP_TX`, which sends the frame
+//! out of the interface named in the context. [`count_drop`] and [`count_source`] count at the
+//! receiving side, so that what guard says can be held against what somebody else saw.
+
+#![no_std]
+#![no_main]
+
+use aya_ebpf::{
+    Global,
+    bindings::{TC_ACT_UNSPEC, xdp_action},
+    helpers::bpf_ktime_get_ns,
+    macros::{classifier, map, xdp},
+    maps::{Array, PerCpuArray, PerCpuHashMap},
+    programs::{TcContext, XdpContext},
+};
+
+// Where in the frame the varied fields and their checksums are, in bytes. 0: not to be touched.
+#[unsafe(no_mangle)]
+static ADDRESS_OFFSET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static PORT_OFFSET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static IP_CHECKSUM_OFFSET: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static L4_CHECKSUM_OFFSET: Global<u32> = Global::new(0);
+
+// The values of the frame as user space built it. Recycled pages keep what was last written to
+// them, so every varied field is computed from these and never from the frame.
+#[unsafe(no_mangle)]
+static ADDRESS_BASE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static PORT_BASE: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static IP_CHECKSUM: Global<u32> = Global::new(0);
+#[unsafe(no_mangle)]
+static L4_CHECKSUM: Global<u32> = Global::new(0);
+
+/// Frame `i` comes from address `base + i mod this`.
+#[unsafe(no_mangle)]
+static ADDRESS_COUNT: Global<u64> = Global::new(1);
+/// Frame `i` comes from port `base + i mod this`.
+#[unsafe(no_mangle)]
+static PORT_COUNT: Global<u64> = Global::new(1);
+/// Frames to send in all.
+#[unsafe(no_mangle)]
+static FRAME_COUNT: Global<u64> = Global::new(0);
+/// Time between two bursts; 0 is as fast as it goes.
+#[unsafe(no_mangle)]
+static INTERVAL_NS: Global<u64> = Global::new(0);
+/// Frames that leave together when paced. A power of two, below the 256 slots of a veth ring.
+#[unsafe(no_mangle)]
+static BURST: Global<u64> = Global::new(64);
+
+/// Frames sent. Written by the one thread that runs `flood`, read by user space.
+#[map]
+static SENT: Array<u64> = Array::with_max_entries(1, 0);
+
+/// When the next burst may leave, by the kernel's monotonic clock. Written and read by `flood`.
+#[map]
+static NEXT_NS: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Frames `count_drop` met. Written per CPU, read by user space.
+#[map]
+static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
+
+/// IPv4 packets `count_source` met, by source address in network order. Written per CPU, read by
+/// user space.
+#[map]
+static RECEIVED_FROM: PerCpuHashMap<[u8; 4], u64> = PerCpuHashMap::with_max_entries(4096, 0);
+
+/// Sends the frame it was given, from the next source, when its time has come.
+#[xdp]
+fn flood(ctx: XdpContext) -> u32 {
+    match try_flood(&ctx) {
+        Some(action) => action,
+        None => xdp_action::XDP_ABORTED,
+    }
+}
+
+fn try_flood(ctx: &XdpContext) -> Option<u32> {
+    let sent = SENT.get_ptr_mut(0)?;
+    // SAFETY: the pointer came from the map and one thread at a time runs this program.
+    let number = unsafe { *sent };
+    if number >= FRAME_COUNT.load() || !is_due(number)? {
+        return Some(xdp_action::XDP_DROP);
+    }
+    write_source(ctx, number)?;
+    // SAFETY: as above.
+    unsafe { *sent = number + 1 };
+    Some(xdp_action::XDP_TX)
+}
+
+/// Whether frame `number` may leave. All of a burst may once its first one may.
+fn is_due(number: u64) -> Option<bool> {
+    let interval = INTERVAL_NS.load();
+    if interval == 0 || number & (BURST.load() - 1) != 0 {
+        return Some(true);
+    }
+    let next = NEXT_NS.get_ptr_mut(0)?;
+    // SAFETY: the helper has no preconditions.
+    let now = unsafe { bpf_ktime_get_ns() };
+    // SAFETY: the pointer came from the map and one thread at a time runs this program.
+    let due = unsafe { *next };
+    if now < due {
+        return Some(false);
+    }
+    // Time lost is made up for at no more than twice the rate, or the receiver's ring overflows.
+    // SAFETY: as above.
+    unsafe { *next = (due + interval).max(now + interval / 2) };
+    Some(true)
+}
+
+/// Writes address and port of frame `number`, and the checksums that cover them.
+fn write_source(ctx: &XdpContext, number: u64) -> Option<()> {
+    let address_base = ADDRESS_BASE.load();
+    let address = address_base.wrapping_add(number.checked_rem(ADDRESS_COUNT.load())? as u32);
+    let port_base = PORT_BASE.load() as u16;
+    let port = port_base.wrapping_add(number.checked_rem(PORT_COUNT.load())? as u16);
+    let address_change = change(address_base, address);
+    if ADDRESS_OFFSET.load() != 0 {
+        write(ctx, ADDRESS_OFFSET.load(), address.to_be_bytes())?;
+    }
+    if PORT_OFFSET.load() != 0 {
+        write(ctx, PORT_OFFSET.load(), port.to_be_bytes())?;
+    }
+    if IP_CHECKSUM_OFFSET.load() != 0 {
+        let sum = updated(IP_CHECKSUM.load(), address_change);
+        write(ctx, IP_CHECKSUM_OFFSET.load(), sum.to_be_bytes())?;
+    }
+    if L4_CHECKSUM_OFFSET.load() != 0 {
+        let port_change = change(u32::from(port_base), u32::from(port));
+        let sum = updated(L4_CHECKSUM.load(), address_change + port_change);
+        write(ctx, L4_CHECKSUM_OFFSET.load(), sum.to_be_bytes())?;
+    }
+    Some(())
+}
+
+/// What replacing `old` by `new` adds to a one's complement sum (RFC 1624).
+#[inline(always)]
+fn change(old: u32, new: u32) -> u32 {
+    (!old >> 16) + (!old & 0xffff) + (new >> 16) + (new & 0xffff)
+}
+
+/// `checksum` after its data changed by `change` (RFC 1624, equation 3).
+#[inline(always)]
+fn updated(checksum: u32, change: u32) -> u16 {
+    let sum = (!checksum & 0xffff) + change;
+    let sum = (sum >> 16) + (sum & 0xffff);
+    let sum = (sum >> 16) + (sum & 0xffff);
+    !(sum as u16)
+}
+
+#[inline(always)]
+fn write<const N: usize>(ctx: &XdpContext, offset: u32, bytes: [u8; N]) -> Option<()> {
+    let start = ctx.data() + offset as usize;
+    if start + N > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the bounds were checked above, and a byte array has no alignment to keep.
+    unsafe { *(start as *mut [u8; N]) = bytes };
+    Some(())
+}
+
+/// Counts and drops every frame.
+#[xdp(frags)]
+fn count_drop(_ctx: XdpContext) -> u32 {
+    if let Some(received) = RECEIVED.get_ptr_mut(0) {
+        // SAFETY: the pointer came from a per-CPU map, and XDP does not nest on a CPU.
+        unsafe { *received += 1 };
+    }
+    xdp_action::XDP_DROP
+}
+
+/// Counts IPv4 packets by source on their way into the host's stack, and lets the next one decide.
+#[classifier]
+fn count_source(ctx: TcContext) -> i32 {
+    /// Of the EtherType in an untagged frame.
+    const ETHERTYPE: usize = 12;
+    /// Of the source address in an untagged IPv4 packet.
+    const SOURCE: usize = 26;
+    if ctx.load::<[u8; 2]>(ETHERTYPE) == Ok([0x08, 0x00])
+        && let Ok(source) = ctx.load::<[u8; 4]>(SOURCE)
+    {
+        count_one(&source);
+    }
+    TC_ACT_UNSPEC
+}
+
+fn count_one(source: &[u8; 4]) {
+    if let Some(received) = RECEIVED_FROM.get_ptr_mut(source) {
+        // SAFETY: the pointer came from a per-CPU map, and this program does not nest on a CPU.
+        unsafe { *received += 1 };
+    } else {
+        // A full map loses the source, which its missing count then shows.
+        let _ = RECEIVED_FROM.insert(source, &1, 0);
+    }
+}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

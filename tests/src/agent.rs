@@ -1,0 +1,265 @@
+//! The agent itself, `guard run`, in a namespace and with folders of its own.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    process::{Command, ExitStatus, Output},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use crate::{
+    Namespace, http,
+    http::Response,
+    metrics::Metrics,
+    process::{Ready, Server},
+    scratch::Scratch,
+};
+
+/// Where every agent of the lab serves its metrics: each has a namespace, so all have this port.
+pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
+
+/// How long the agent may take until it protects.
+const START_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A running agent; stopped when dropped.
+#[derive(Debug)]
+pub struct Agent {
+    server: Server,
+    folder: Folder,
+}
+
+/// What an agent left when it ended.
+#[derive(Debug)]
+pub struct Stopped {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// Everything it logged.
+    pub log: Log,
+    /// Its folders, to be looked at for leftovers.
+    pub folder: Folder,
+}
+
+/// An agent's own folders, shared with nobody; they outlive it, so that a second agent can be
+/// started on what the first one left.
+#[derive(Debug)]
+pub struct Folder {
+    scratch: Scratch,
+    bpffs: PathBuf,
+}
+
+impl Folder {
+    /// Makes empty ones, with a bpffs mounted.
+    pub fn new() -> Result<Self> {
+        let mut scratch = Scratch::new()?;
+        let bpffs = scratch.mount_bpffs("bpffs")?.join("guard");
+        Ok(Self { scratch, bpffs })
+    }
+
+    /// What `--bpffs` names: a folder inside a mounted bpffs, which the agent creates.
+    pub fn bpffs(&self) -> &Path {
+        &self.bpffs
+    }
+
+    /// What `--state-dir` names.
+    pub fn state(&self) -> PathBuf {
+        self.scratch.join("state")
+    }
+
+    /// What `--socket` names.
+    pub fn socket(&self) -> PathBuf {
+        self.scratch.join("guard.sock")
+    }
+
+    /// The path of a further file, such as a configuration.
+    pub fn join(&self, name: &str) -> PathBuf {
+        self.scratch.join(name)
+    }
+
+    /// The paths below the pins' folder, for a test that wants them gone.
+    pub fn pins(&self) -> Vec<PathBuf> {
+        let mut pins = Vec::new();
+        let mut folders = vec![self.bpffs.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    _ => pins.push(entry.path()),
+                }
+            }
+        }
+        pins
+    }
+}
+
+impl Agent {
+    /// Starts `guard run` with these further flags and waits until it is ready.
+    pub fn start(namespace: &Namespace, flags: &[&str]) -> Result<Self> {
+        Self::start_in(namespace, Folder::new()?, flags)
+    }
+
+    /// Starts it on folders there are already.
+    pub fn start_in(namespace: &Namespace, folder: Folder, flags: &[&str]) -> Result<Self> {
+        let mut agent = Self::spawn_in(namespace, folder, flags)?;
+        agent.server.wait_until(START_TIMEOUT, |server| {
+            http::get(server.namespace(), LISTEN, "/readyz")
+                .is_ok_and(|answer| answer.status == 200)
+        })?;
+        Ok(agent)
+    }
+
+    /// Starts it and does not wait: for one that is to fail.
+    pub fn spawn_in(namespace: &Namespace, folder: Folder, flags: &[&str]) -> Result<Self> {
+        let mut command = namespace.command(binary()?);
+        command.args([
+            "run",
+            "--log-format",
+            "json",
+            "--listen",
+            &LISTEN.to_string(),
+        ]);
+        command.arg("--socket").arg(folder.socket());
+        command.arg("--state-dir").arg(folder.state());
+        command.arg("--bpffs").arg(folder.bpffs());
+        command.args(flags);
+        let server = Server::start(namespace, command, &folder.join("log"), Ready::Started)?;
+        Ok(Self { server, folder })
+    }
+
+    /// The process.
+    pub fn server(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Its folders.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> Log {
+        Log {
+            text: self.server.printed(),
+        }
+    }
+
+    /// Scrapes it.
+    pub fn metrics(&self) -> Result<Metrics> {
+        Metrics::scrape(self.server.namespace(), LISTEN)
+    }
+
+    /// Fetches a path of its metrics port.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        http::get(self.server.namespace(), LISTEN, path)
+    }
+
+    /// Runs `guard` with these words and this agent's socket, such as `["status", "-o", "json"]`.
+    pub fn cli(&self, words: &[&str]) -> Result<Output> {
+        let mut command = self.server.namespace().command(binary()?);
+        command
+            .args(words)
+            .arg("--socket")
+            .arg(self.folder.socket());
+        command.output().context("cannot run guard")
+    }
+
+    /// Stops it by SIGTERM.
+    pub fn stop(mut self) -> Result<Stopped> {
+        let status = self.server.stop()?;
+        self.into_stopped(status)
+    }
+
+    /// Waits until it ends by itself.
+    pub fn wait(mut self, timeout: Duration) -> Result<Stopped> {
+        let status = self.server.wait(timeout)?;
+        self.into_stopped(status)
+    }
+
+    fn into_stopped(self, status: ExitStatus) -> Result<Stopped> {
+        let log = self.log();
+        Ok(Stopped {
+            status,
+            log,
+            folder: self.folder,
+        })
+    }
+}
+
+/// What an agent logged: a JSON object a line.
+#[derive(Clone, Debug)]
+pub struct Log {
+    text: String,
+}
+
+impl Log {
+    /// Every byte of it.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The lines that are JSON objects.
+    pub fn lines(&self) -> impl Iterator<Item = Value> {
+        self.text
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+    }
+
+    /// The lines whose field `name` is the text `value`.
+    pub fn with<'a>(&'a self, name: &'a str, value: &'a str) -> impl Iterator<Item = Value> + 'a {
+        self.lines()
+            .filter(move |line| field(line, name).is_some_and(|own| own == value))
+    }
+}
+
+/// A field of a log line, at the top or below `fields`, where the logger puts them.
+pub fn field<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
+    line.get(name).or_else(|| line.get("fields")?.get(name))
+}
+
+/// The `guard` under test: `GUARD_BIN`, or the one built beside this program.
+pub fn binary() -> Result<PathBuf> {
+    if let Some(path) = env::var_os("GUARD_BIN") {
+        return Ok(path.into());
+    }
+    // Tests are in `deps`, programs one level above it.
+    let own = env::current_exe().context("where is this program?")?;
+    let beside = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join("guard"));
+    let Some(path) = beside.into_iter().find(|path| path.is_file()) else {
+        bail!(
+            "no `guard` beside {}: build it, or name it in GUARD_BIN",
+            own.display()
+        );
+    };
+    Ok(path)
+}
+
+/// A command of `guard` that needs no agent, such as `check`.
+pub fn command(words: &[&str]) -> Result<Command> {
+    let mut command = Command::new(binary()?);
+    command.args(words);
+    Ok(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_events_wherever_the_logger_puts_the_fields() {
+        let text = "starting\n{\"event\":\"plaintext\",\"port\":1}\n\
+                    {\"level\":\"INFO\",\"fields\":{\"event\":\"plaintext\",\"port\":2}}\n{\"event\":\"x\"}\n";
+        let log = Log { text: text.into() };
+        let ports: Vec<_> = log
+            .with("event", "plaintext")
+            .filter_map(|line| field(&line, "port")?.as_u64())
+            .collect();
+        assert_eq!(ports, [1, 2]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Independent counters at the receiving end of a cable, to hold guard's own against.
+
+use std::{collections::BTreeMap, net::Ipv4Addr};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfLoader,
+    maps::{MapData, PerCpuArray, PerCpuHashMap},
+    programs::{SchedClassifier, TcAttachType, XdpMode},
+};
+
+use crate::{link::Interface, object};
+
+/// An XDP program that counts every frame and drops it; detached when dropped.
+pub struct DropCounter {
+    received: PerCpuArray<MapData, u64>,
+    _object: Ebpf,
+}
+
+impl DropCounter {
+    /// Attaches to the interface, natively.
+    pub fn attach(interface: &Interface) -> Result<Self> {
+        let mut object = object::load(&mut EbpfLoader::new())?;
+        let program = object::xdp(&mut object, "count_drop")?;
+        interface.namespace().run(|| {
+            program
+                .attach(interface.name(), XdpMode::Driver)
+                .context("cannot attach count_drop")?;
+            Ok(())
+        })?;
+        let map = object.take_map("RECEIVED").context("no map RECEIVED")?;
+        Ok(Self {
+            received: map.try_into()?,
+            _object: object,
+        })
+    }
+
+    /// Frames received so far.
+    pub fn received(&self) -> Result<u64> {
+        Ok(self.received.get(&0, 0)?.iter().sum())
+    }
+}
+
+/// A tcx program that counts the IPv4 packets that reach the host's stack, by source; detached when
+/// dropped.
+///
+/// It runs after XDP, so it sees exactly what guard let through.
+pub struct SourceCounter {
+    received_from: PerCpuHashMap<MapData, [u8; 4], u64>,
+    _object: Ebpf,
+}
+
+impl SourceCounter {
+    /// Attaches to the ingress of the interface.
+    pub fn attach(interface: &Interface) -> Result<Self> {
+        let mut object = object::load(&mut EbpfLoader::new())?;
+        let program: &mut SchedClassifier =
+            object::program(&mut object, "count_source")?.try_into()?;
+        program.load().context("the kernel refused count_source")?;
+        interface.namespace().run(|| {
+            program
+                .attach(interface.name(), TcAttachType::Ingress)
+                .context("cannot attach count_source")?;
+            Ok(())
+        })?;
+        let map = object
+            .take_map("RECEIVED_FROM")
+            .context("no map RECEIVED_FROM")?;
+        Ok(Self {
+            received_from: map.try_into()?,
+            _object: object,
+        })
+    }
+
+    /// Packets received so far, by source.
+    pub fn received(&self) -> Result<BTreeMap<Ipv4Addr, u64>> {
+        let entries = self.received_from.iter().map(|entry| {
+            let (source, counts) = entry?;
+            Ok((Ipv4Addr::from(source), counts.iter().sum()))
+        });
+        entries.collect()
+    }
+}

@@ -1,0 +1,29 @@
+//! The lab: network namespaces, real servers, hand-made frames and floods, for whatever needs root.
+//!
+//! Everything made here is named after the process that made it and goes away when its value is
+//! dropped, on a panic too. What a killed process left behind is removed by the next one.
+
+#![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod command;
+pub mod counters;
+pub mod curl;
+pub mod flood;
+pub mod frames;
+pub mod http;
+pub mod link;
+pub mod metrics;
+pub mod netns;
+mod object;
+pub mod process;
+mod scheduling;
+pub mod scratch;
+pub mod servers;
+mod stale;
+
+pub use netns::Namespace;
+pub use scratch::Scratch;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,34 @@
+//! Which thread runs where, and before whom.
+
+use anyhow::{Context as _, Result};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
+};
+
+use crate::command;
+
+/// Lets the calling thread run on the first CPU only, and only when nobody else wants to.
+pub(crate) fn idle_on_first_cpu() -> Result<()> {
+    let path = std::fs::read_link("/proc/thread-self").context("no /proc")?;
+    let thread = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("no thread id")?;
+    command::run(&format!("chrt --idle --pid 0 {thread}"))?;
+    pin(thread.parse()?, 0)
+}
+
+/// Lets a thread run on the last CPU only, and before all processes.
+pub(crate) fn realtime_on_last_cpu(thread: i32) -> Result<()> {
+    command::run(&format!("chrt --fifo --pid 1 {thread}"))?;
+    let cpus = std::thread::available_parallelism().context("how many CPUs?")?;
+    pin(thread, cpus.get() - 1)
+}
+
+fn pin(thread: i32, cpu: usize) -> Result<()> {
+    let mut cpus = CpuSet::new();
+    cpus.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(thread), &cpus)
+        .with_context(|| format!("cannot pin thread {thread} to CPU {cpu}"))
+}
