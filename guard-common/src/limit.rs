@@ -35,7 +35,12 @@ pub struct Limit {
 
 impl Limit {
     /// No limit.
-    pub const OFF: Self = Self { cost: 0, leak: 0, full: 0, idle: 0 };
+    pub const OFF: Self = Self {
+        cost: 0,
+        leak: 0,
+        full: 0,
+        idle: 0,
+    };
 
     /// Lets exactly `capacity` packets (1 to 2^31, clamped) through at once, and as many again in
     /// every `burst_ns`, on a clock whose tick lasts `tick_ns`. Both times are at least 1.
@@ -51,7 +56,12 @@ impl Limit {
     #[must_use]
     pub fn per_byte(capacity: u64, burst_ns: u64, tick_ns: u64) -> Self {
         let capacity = capacity.clamp(1, SCALE << (FRACTION_BITS - 1));
-        Self::new((SCALE << FRACTION_BITS) / capacity, SCALE, burst_ns, tick_ns)
+        Self::new(
+            (SCALE << FRACTION_BITS) / capacity,
+            SCALE,
+            burst_ns,
+            tick_ns,
+        )
     }
 
     fn new(cost: u64, full: u64, burst_ns: u64, tick_ns: u64) -> Self {
@@ -60,7 +70,12 @@ impl Limit {
         let leak = u64::try_from(leak).unwrap_or(u64::MAX).max(1);
         // From the leak as rounded, so that no debt is forgotten before it has leaked.
         let idle = (full << FRACTION_BITS).div_ceil(leak);
-        Self { cost, leak, full: full as u32, idle: u32::try_from(idle).unwrap_or(u32::MAX) }
+        Self {
+            cost,
+            leak,
+            full: full as u32,
+            idle: u32::try_from(idle).unwrap_or(u32::MAX),
+        }
     }
 
     /// Whether there is a limit at all.
@@ -89,7 +104,11 @@ impl Limit {
         let rounding = (1 << FRACTION_BITS) - 1;
         let cost = (u64::from(units) * self.cost + rounding) >> FRACTION_BITS;
         let debt = u64::from(debt) + cost;
-        if cost != 0 && debt > u64::from(self.full) { None } else { Some(debt as u32) }
+        if cost != 0 && debt > u64::from(self.full) {
+            None
+        } else {
+            Some(debt as u32)
+        }
     }
 }
 
@@ -164,12 +183,19 @@ impl Set {
                 debts[i] = limits[i].charged(debts[i], units[i]).ok_or(i)?;
             }
         }
-        Ok(Quote { way, tag, now, debts })
+        Ok(Quote {
+            way,
+            tag,
+            now,
+            debts,
+        })
     }
 
     #[inline(always)]
     fn find(&self, tag: u32) -> Option<&Way> {
-        self.ways.iter().find(|way| (way.tag_and_tick.get() >> 32) as u32 == tag)
+        self.ways
+            .iter()
+            .find(|way| (way.tag_and_tick.get() >> 32) as u32 == tag)
     }
 
     #[inline(always)]
@@ -195,7 +221,11 @@ impl Way {
         let word = self.debts.get();
         let mut debts = [word as u32, (word >> 32) as u32];
         for i in 0..DEBTS {
-            debts[i] = if limits[i].is_on() { limits[i].drained(debts[i], elapsed) } else { 0 };
+            debts[i] = if limits[i].is_on() {
+                limits[i].drained(debts[i], elapsed)
+            } else {
+                0
+            };
         }
         debts
     }

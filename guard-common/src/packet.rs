@@ -149,8 +149,15 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
         _ => return Ok(Packet::NotIp),
     };
     let frame_len = (payload.offset + payload.len) as u32;
-    let payload = Payload { offset: frame.settled(payload.offset), ..payload };
-    Ok(Packet::Ip(IpPacket { source, frame_len, transport: transport(frame, payload)? }))
+    let payload = Payload {
+        offset: frame.settled(payload.offset),
+        ..payload
+    };
+    Ok(Packet::Ip(IpPacket {
+        source,
+        frame_len,
+        transport: transport(frame, payload)?,
+    }))
 }
 
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
@@ -217,18 +224,18 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload
 
 /// Bytes of the IP packet at `offset`: what its header claims, if the frame holds that much.
 #[inline(always)]
-fn ip_len<F: Frame + ?Sized>(
-    frame: &F,
-    offset: usize,
-    claimed: usize,
-) -> Result<usize, Unsound> {
+fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result<usize, Unsound> {
     if offset + claimed <= frame.linear_len() {
         if claimed == 0 && frame.linear_len() > MAX_IP_LEN {
             return Ok(frame.linear_len() - offset);
         }
         return Ok(claimed);
     }
-    if offset + claimed <= frame.total_len() { Ok(claimed) } else { Err(Unsound::Malformed) }
+    if offset + claimed <= frame.total_len() {
+        Ok(claimed)
+    } else {
+        Err(Unsound::Malformed)
+    }
 }
 
 #[inline(always)]
@@ -288,24 +295,37 @@ pub struct Fragment {
 
 impl Fragment {
     /// An unfragmented packet.
-    pub const WHOLE: Self = Self { offset: 0, partial: false };
+    pub const WHOLE: Self = Self {
+        offset: 0,
+        partial: false,
+    };
 
     /// From the IPv4 flags and offset field (RFC 791 section 3.1).
     #[inline(always)]
     const fn from_ipv4(field: u16) -> Self {
-        Self { offset: field & 0x1fff, partial: field & 0x3fff != 0 }
+        Self {
+            offset: field & 0x1fff,
+            partial: field & 0x3fff != 0,
+        }
     }
 
     /// From the offset field of an IPv6 fragment header (RFC 8200 section 4.5).
     #[inline(always)]
     const fn from_ipv6(field: u16) -> Self {
-        Self { offset: field >> 3, partial: field & 0xfff9 != 0 }
+        Self {
+            offset: field >> 3,
+            partial: field & 0xfff9 != 0,
+        }
     }
 
     /// What a header that is not all there means.
     #[inline(always)]
     const fn cut_short(self) -> Unsound {
-        if self.partial { Unsound::Fragment } else { Unsound::Malformed }
+        if self.partial {
+            Unsound::Fragment
+        } else {
+            Unsound::Malformed
+        }
     }
 }
 
@@ -389,7 +409,10 @@ impl Walk {
             hop_limit: from.hop_limit,
             offset,
             len: from.len - (offset - from.offset),
-            fragment: Fragment { offset: fragment >> 1, partial: fragment & 1 != 0 },
+            fragment: Fragment {
+                offset: fragment >> 1,
+                partial: fragment & 1 != 0,
+            },
         })
     }
 }
@@ -399,7 +422,11 @@ fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Uns
     if at.fragment.offset != 0 {
         // One unit into the packet lie the TCP flags (RFC 3128).
         let hides = at.fragment.offset == 1 && at.protocol == PROTOCOL_TCP;
-        return if hides { Err(Unsound::Fragment) } else { Ok(Transport::Other) };
+        return if hides {
+            Err(Unsound::Fragment)
+        } else {
+            Ok(Transport::Other)
+        };
     }
     match at.protocol {
         PROTOCOL_TCP => tcp(frame, at),
@@ -418,7 +445,9 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
         return Err(at.fragment.cut_short());
     }
     // Not directly readable yet there: too odd to judge, and the stack copes.
-    let Some(header) = frame.bytes::<TCP_LEN>(at.offset) else { return Ok(Transport::Other) };
+    let Some(header) = frame.bytes::<TCP_LEN>(at.offset) else {
+        return Ok(Transport::Other);
+    };
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < TCP_LEN {
         return Err(Unsound::Malformed);
@@ -441,11 +470,17 @@ fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     if at.len < UDP_LEN {
         return Err(at.fragment.cut_short());
     }
-    let Some(header) = frame.bytes::<UDP_LEN>(at.offset) else { return Ok(Transport::Other) };
+    let Some(header) = frame.bytes::<UDP_LEN>(at.offset) else {
+        return Ok(Transport::Other);
+    };
     let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // Nothing said is a jumbogram to IPv6 (RFC 2675 section 4); IPv4's stack drops it itself.
     let unsound = len != 0 && (len < UDP_LEN || (len > at.len && !at.fragment.partial));
-    if unsound { Err(Unsound::Malformed) } else { Ok(Transport::Udp) }
+    if unsound {
+        Err(Unsound::Malformed)
+    } else {
+        Ok(Transport::Udp)
+    }
 }
 
 /// Neighbour discovery comes from a neighbour, so no router has lowered its hop limit, and it is

@@ -1,9 +1,7 @@
 //! Which types user space may exchange with the kernel byte by byte.
 #![expect(unsafe_code, reason = "the trait is a promise about layout")]
 
-use crate::{
-    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings},
-};
+use crate::wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings};
 
 macro_rules! plain_data {
     ($($type:ty),+ $(,)?) => {
@@ -14,4 +12,11 @@ macro_rules! plain_data {
     };
 }
 
-plain_data!(Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings);
+plain_data!(
+    Counter,
+    EventBudget,
+    ServiceIpv4,
+    ServiceIpv6,
+    ServicePort,
+    Settings
+);

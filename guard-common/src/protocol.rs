@@ -69,7 +69,10 @@ impl Protocol {
     #[inline(always)]
     #[must_use]
     pub const fn is_plaintext(self) -> bool {
-        matches!(self, Self::Http1 | Self::Http2 | Self::Redis | Self::Postgres)
+        matches!(
+            self,
+            Self::Http1 | Self::Http2 | Self::Redis | Self::Postgres
+        )
     }
 
     /// What a payload starts with.
@@ -100,7 +103,10 @@ impl Head {
     #[inline(always)]
     #[must_use]
     pub const fn new(words: [u64; 2]) -> Self {
-        Self { first: u64::from_be(words[0]), second: u64::from_be(words[1]) }
+        Self {
+            first: u64::from_be(words[0]),
+            second: u64::from_be(words[1]),
+        }
     }
 
     #[inline(always)]
@@ -111,7 +117,10 @@ impl Head {
 
 const SSH_2: u64 = u64::from_be_bytes(*b"SSH-2.0-");
 const SSH_1_99: u64 = u64::from_be_bytes(*b"SSH-1.99");
-const HTTP2: [u64; 2] = [u64::from_be_bytes(*b"PRI * HT"), u64::from_be_bytes(*b"TP/2.0\r\n")];
+const HTTP2: [u64; 2] = [
+    u64::from_be_bytes(*b"PRI * HT"),
+    u64::from_be_bytes(*b"TP/2.0\r\n"),
+];
 
 /// A handshake record with a ClientHello of less than 64 KiB (RFC 8446 sections 4 and 5.1). The
 /// record need not hold all of it.
@@ -161,7 +170,9 @@ fn is_http_request(head: Head) -> bool {
 
 #[inline(always)]
 fn starts_with<const N: usize>(head: Head, method: &[u8; N]) -> bool {
-    let word = method.iter().fold(0, |word, byte| (word << 8) | u64::from(*byte));
+    let word = method
+        .iter()
+        .fold(0, |word, byte| (word << 8) | u64::from(*byte));
     head.first >> (64 - 8 * N) == word
 }
 

@@ -118,8 +118,17 @@ mod tests {
     #[test]
     fn words_are_unique_and_label_safe() {
         for (i, reason) in Reason::ALL.iter().enumerate() {
-            assert!(reason.name().bytes().all(|b| b.is_ascii_lowercase() || b == b'_'));
-            assert!(Reason::ALL[..i].iter().all(|other| other.name() != reason.name()));
+            assert!(
+                reason
+                    .name()
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b == b'_')
+            );
+            assert!(
+                Reason::ALL[..i]
+                    .iter()
+                    .all(|other| other.name() != reason.name())
+            );
         }
     }
 }

@@ -24,7 +24,11 @@ impl Slot {
             Address::V6([high, low]) => {
                 let prefix = mix((high & ipv6_mask[0]) ^ seed[1]);
                 // A mask of /64 or shorter is a constant to the verifier, which drops this half.
-                if ipv6_mask[1] == 0 { prefix } else { mix(prefix ^ (low & ipv6_mask[1])) }
+                if ipv6_mask[1] == 0 {
+                    prefix
+                } else {
+                    mix(prefix ^ (low & ipv6_mask[1]))
+                }
             }
         })
     }
@@ -33,7 +37,10 @@ impl Slot {
     #[inline(always)]
     #[must_use]
     pub const fn from_hash(hash: u64) -> Self {
-        Self { set: hash as u32, tag: (hash >> 32) as u32 | 1 }
+        Self {
+            set: hash as u32,
+            tag: (hash >> 32) as u32 | 1,
+        }
     }
 }
 
@@ -49,7 +56,11 @@ pub const fn mix(word: u64) -> u64 {
 /// The network-order words of an IPv6 prefix mask of `len` bits (0 to 128).
 #[must_use]
 pub const fn ipv6_mask(len: u8) -> [u64; 2] {
-    let mask = if len == 0 { 0 } else { u128::MAX << (128 - if len > 128 { 128 } else { len }) };
+    let mask = if len == 0 {
+        0
+    } else {
+        u128::MAX << (128 - if len > 128 { 128 } else { len })
+    };
     [((mask >> 64) as u64).to_be(), (mask as u64).to_be()]
 }
 
@@ -60,7 +71,10 @@ mod tests {
     const SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
     fn v6(text: &str) -> Address {
-        let bytes = text.parse::<core::net::Ipv6Addr>().expect("an address").octets();
+        let bytes = text
+            .parse::<core::net::Ipv6Addr>()
+            .expect("an address")
+            .octets();
         let word = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().expect("8 bytes"));
         Address::from_v6([word(0), word(8)])
     }

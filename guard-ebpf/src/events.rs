@@ -16,7 +16,9 @@ pub(crate) fn refused(frame: &XdpFrame<'_>, packet: &IpPacket, reason: Reason, n
     if reason == Reason::Plaintext || !agreed(EventClass::Refused, now) {
         return;
     }
-    let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else { return lost(EventClass::Refused) };
+    let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
+        return lost(EventClass::Refused);
+    };
     entry.write(describe(frame, packet, Refused::verdict(), reason));
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
@@ -27,7 +29,7 @@ pub(crate) fn plaintext(
     frame: &XdpFrame<'_>,
     packet: &IpPacket,
     tcp: &Tcp,
-    found: Plaintext,
+    found: &Plaintext,
     now: u32,
 ) {
     if !agreed(EventClass::Plaintext, now) {

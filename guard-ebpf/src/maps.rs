@@ -2,10 +2,7 @@
 
 use aya_ebpf::{
     macros::map,
-    maps::{
-        Array, LpmTrie, PerCpuArray, RingBuf,
-        lpm_trie::Key,
-    },
+    maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use guard_common::{
     limit::Set,
@@ -134,10 +131,14 @@ pub(crate) fn service_port(port: u16) -> ServicePort {
 #[inline(always)]
 pub(crate) fn acl_holds(service: u32, source: Address) -> bool {
     match source {
-        Address::V4(address) => ACL_V4.get(Key::new(64, ServiceIpv4 { service, address })).is_some(),
+        Address::V4(address) => ACL_V4
+            .get(Key::new(64, ServiceIpv4 { service, address }))
+            .is_some(),
         Address::V6(words) => {
             let address = trie_words(words);
-            ACL_V6.get(Key::new(160, ServiceIpv6 { service, address })).is_some()
+            ACL_V6
+                .get(Key::new(160, ServiceIpv6 { service, address }))
+                .is_some()
         }
     }
 }

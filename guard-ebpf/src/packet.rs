@@ -32,7 +32,9 @@ impl<'a> XdpFrame<'a> {
     pub(crate) fn interface(&self) -> u32 {
         let index = self.ctx.ingress_ifindex() as u32;
         // One interface, the usual case, costs nothing here.
-        (1..settings::interfaces()).find(|at| maps::interface_index(*at) == index).unwrap_or(0)
+        (1..settings::interfaces())
+            .find(|at| maps::interface_index(*at) == index)
+            .unwrap_or(0)
     }
 
     /// The payload's first bytes, from wherever in the frame they are.
@@ -43,36 +45,52 @@ impl<'a> XdpFrame<'a> {
             && let Some(bytes) = self.bytes::<HEAD_LEN>(usize::from(tcp.payload_offset))
         {
             // SAFETY: the bytes are HEAD_LEN long and any of them make words.
-            return Some(Head::new(unsafe { bytes.as_ptr().cast::<[u64; 2]>().read_unaligned() }));
+            return Some(Head::new(unsafe {
+                bytes.as_ptr().cast::<[u64; 2]>().read_unaligned()
+            }));
         }
-        let mut words = [0_u64; 2];
-        let len = len.clamp(1, HEAD_LEN as u32);
-        // SAFETY: the words are HEAD_LEN bytes of our own, and `len` is no more.
-        let loaded = unsafe { self.load(tcp.payload_offset, words.as_mut_ptr().cast(), len) };
-        loaded.then(|| Head::new(words))
+        let mut words = MaybeUninit::<[u64; 2]>::uninit();
+        let start = words.as_mut_ptr().cast::<u64>();
+        // SAFETY: both words are our own, and so are HEAD_LEN bytes; once both are written they
+        // are initialised. Volatile, or the compiler makes a call of two stores.
+        unsafe {
+            start.write_volatile(0);
+            start.add(1).write_volatile(0);
+            let loaded = self.load::<{ HEAD_LEN as u32 }>(tcp.payload_offset, start.cast(), len);
+            loaded.then(|| Head::new(words.assume_init()))
+        }
     }
 
     /// Writes `event` to `entry` with as much of the payload as fits.
     #[inline(always)]
     pub(crate) fn excerpt(&self, tcp: &Tcp, event: Event, entry: &mut MaybeUninit<Excerpt>) {
-        let len = tcp.payload_len.clamp(1, EXCERPT_LEN as u32);
+        const MAX: u32 = EXCERPT_LEN as u32;
         let entry = entry.as_mut_ptr();
-        // SAFETY: the memory is ours, `payload` is EXCERPT_LEN bytes long, and `len` is no more.
+        // SAFETY: the memory is ours, and `payload` is MAX bytes long.
         unsafe {
             let payload = (&raw mut (*entry).payload).cast();
-            let copied = self.load(tcp.payload_offset, payload, len);
+            let copied = self.load::<MAX>(tcp.payload_offset, payload, tcp.payload_len);
+            let excerpt_len = if copied { tcp.payload_len.min(MAX) } else { 0 };
             (&raw mut (*entry).event).write(Event {
-                excerpt_len: if copied { len } else { 0 },
+                excerpt_len,
                 ..event
             });
         }
     }
 
+    /// Copies `len` bytes, at least 1 and at most `MAX`, from wherever in the frame they are.
+    /// False when the frame ends before.
+    ///
     /// # Safety
     ///
-    /// `buffer` must be valid for writes of `len` bytes.
+    /// `buffer` must be valid for writes of `MAX` bytes.
     #[inline(always)]
-    unsafe fn load(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
+    unsafe fn load<const MAX: u32>(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
+        let mut len = len;
+        // The compiler may know that the length is in range, and then the verifier would not.
+        // SAFETY: does nothing.
+        unsafe { asm!("/* {len} */", len = inout(reg) len, options(pure, nomem, nostack)) };
+        let len = len.clamp(1, MAX);
         let ctx = self.ctx.as_ptr().cast();
         // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.
         unsafe { bpf_xdp_load_bytes(ctx, u32::from(offset), buffer.cast(), len) == 0 }

@@ -21,7 +21,11 @@ impl Refused {
     /// What refusing means: in dry-run nothing is dropped.
     #[inline(always)]
     pub(crate) fn verdict() -> Verdict {
-        if settings::dry_run() { Verdict::WouldDrop } else { Verdict::Drop }
+        if settings::dry_run() {
+            Verdict::WouldDrop
+        } else {
+            Verdict::Drop
+        }
     }
 }
 
@@ -62,5 +66,9 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         Err(Refused(reason)) => (Refused::verdict(), reason),
     };
     maps::count(Counter::position(frame.interface(), verdict, reason), bytes);
-    if verdict == Verdict::Drop { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+    if verdict == Verdict::Drop {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
+    }
 }

@@ -2,5 +2,10 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod client;
 pub mod config;
+mod http;
 pub mod kernel;
+pub mod logging;
+mod metrics;
+pub mod status;

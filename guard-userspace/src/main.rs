@@ -1,2 +1,133 @@
-//! stub
-fn main(){}
+//! The `guard` command.
+#![forbid(unsafe_code)]
+
+use std::{
+    io::{IsTerminal as _, stderr},
+    path::Path,
+    process::ExitCode,
+};
+
+use guard::{
+    agent,
+    cli::{self, CheckFlags, Command, DoctorFlags, OutputFormat, RunFlags, StatusFlags},
+    client::{self, ClientError},
+    config::{Config, ConfigErrors, Style},
+    doctor, logging,
+    status::Status,
+};
+use serde::Serialize;
+
+/// What a command ends with: see the contract's table of commands.
+const START_FAILED: u8 = 1;
+const BAD_CONFIGURATION: u8 = 2;
+const NO_AGENT: u8 = 3;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let command = match cli::parse() {
+        Ok(command) => command,
+        Err(error) => error.exit(),
+    };
+    match command {
+        Command::Run(flags) => run(&flags).await,
+        Command::Check(flags) => check(&flags),
+        Command::Status(flags) => status(&flags).await,
+        Command::Doctor(flags) => diagnose(&flags).await,
+    }
+}
+
+async fn run(flags: &RunFlags) -> ExitCode {
+    let config = match Config::resolve(flags.config.as_deref(), flags) {
+        Ok(config) => config,
+        Err(errors) => return bad_configuration(&errors),
+    };
+    logging::start(flags.log_format);
+    match agent::run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("guard: {error:#}");
+            ExitCode::from(START_FAILED)
+        }
+    }
+}
+
+fn check(flags: &CheckFlags) -> ExitCode {
+    let config = match Config::check(flags.config.as_deref()) {
+        Ok(config) => config,
+        Err(errors) => return bad_configuration(&errors),
+    };
+    match flags.output {
+        OutputFormat::Json => print_json(&config),
+        OutputFormat::Table => {
+            let name = flags
+                .config
+                .as_deref()
+                .unwrap_or(Path::new("defaults"))
+                .display();
+            println!("{name}: ok: {}", config.summary());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+async fn status(flags: &StatusFlags) -> ExitCode {
+    let status: Status = match client::fetch(&flags.socket, "/v1/status").await {
+        Ok(status) => status,
+        Err(error @ (ClientError::NoAgent { .. } | ClientError::Answer { .. })) => {
+            eprintln!("guard: {error}");
+            return ExitCode::from(NO_AGENT);
+        }
+    };
+    match flags.output {
+        OutputFormat::Json => print_json(&status),
+        OutputFormat::Table => {
+            print!("{}", status.render());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+async fn diagnose(flags: &DoctorFlags) -> ExitCode {
+    let report = match doctor::run(flags).await {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("guard: {error:#}");
+            return ExitCode::from(START_FAILED);
+        }
+    };
+    let printed = match flags.output {
+        OutputFormat::Json => print_json(&report),
+        OutputFormat::Table => {
+            print!("{}", report.render());
+            ExitCode::SUCCESS
+        }
+    };
+    if report.passed() {
+        printed
+    } else {
+        ExitCode::from(START_FAILED)
+    }
+}
+
+fn bad_configuration(errors: &ConfigErrors) -> ExitCode {
+    let style = if stderr().is_terminal() {
+        Style::Terminal
+    } else {
+        Style::Plain
+    };
+    eprint!("{}", errors.render(style));
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+fn print_json<T: Serialize>(value: &T) -> ExitCode {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("guard: cannot write JSON: {error}");
+            ExitCode::from(START_FAILED)
+        }
+    }
+}

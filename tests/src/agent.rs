@@ -159,6 +159,7 @@ impl Agent {
     /// Runs `guard` with these words and this agent's socket, such as `["status", "-o", "json"]`.
     pub fn cli(&self, words: &[&str]) -> Result<Output> {
         let mut command = self.server.namespace().command(binary()?);
+        without_settings(&mut command);
         command
             .args(words)
             .arg("--socket")
@@ -169,22 +170,22 @@ impl Agent {
     /// Stops it by SIGTERM.
     pub fn stop(mut self) -> Result<Stopped> {
         let status = self.server.stop()?;
-        self.into_stopped(status)
+        Ok(self.into_stopped(status))
     }
 
     /// Waits until it ends by itself.
     pub fn wait(mut self, timeout: Duration) -> Result<Stopped> {
         let status = self.server.wait(timeout)?;
-        self.into_stopped(status)
+        Ok(self.into_stopped(status))
     }
 
-    fn into_stopped(self, status: ExitStatus) -> Result<Stopped> {
+    fn into_stopped(self, status: ExitStatus) -> Stopped {
         let log = self.log();
-        Ok(Stopped {
+        Stopped {
             status,
             log,
             folder: self.folder,
-        })
+        }
     }
 }
 
@@ -240,9 +241,18 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Keeps the caller's own `GUARD_…` variables, each of which is a flag, from the agent under test.
+fn without_settings(command: &mut Command) {
+    let names = env::vars_os().map(|(name, _)| name);
+    for name in names.filter(|name| name.to_string_lossy().starts_with("GUARD_")) {
+        command.env_remove(name);
+    }
+}
+
 /// A command of `guard` that needs no agent, such as `check`.
 pub fn command(words: &[&str]) -> Result<Command> {
     let mut command = Command::new(binary()?);
+    without_settings(&mut command);
     command.args(words);
     Ok(command)
 }

@@ -8,15 +8,25 @@ use nix::{
 
 use crate::command;
 
-/// Lets the calling thread run on the first CPU only, and only when nobody else wants to.
-pub(crate) fn idle_on_first_cpu() -> Result<()> {
+/// Lets the calling thread run on the first CPU only.
+pub(crate) fn pin_to_first_cpu() -> Result<()> {
+    pin(own_thread()?, 0)
+}
+
+/// Lets the calling thread run only when nobody else wants to, or like everybody again.
+pub(crate) fn yield_to_others(yields: bool) -> Result<()> {
+    let policy = if yields { "--idle" } else { "--other" };
+    command::run(&format!("chrt {policy} --pid 0 {}", own_thread()?))?;
+    Ok(())
+}
+
+fn own_thread() -> Result<i32> {
     let path = std::fs::read_link("/proc/thread-self").context("no /proc")?;
     let thread = path
         .file_name()
         .and_then(|name| name.to_str())
         .context("no thread id")?;
-    command::run(&format!("chrt --idle --pid 0 {thread}"))?;
-    pin(thread.parse()?, 0)
+    Ok(thread.parse()?)
 }
 
 /// Lets a thread run on the last CPU only, and before all processes.

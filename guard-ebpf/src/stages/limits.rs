@@ -45,7 +45,9 @@ pub(crate) fn charge(packet: &IpPacket, standing: Standing, now: u32) -> Result<
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_charge_bytes(set: u32, tag: u32, now: u32, bytes: u32) -> u32 {
-    let Some(set) = maps::source_bytes(set) else { return 0 };
+    let Some(set) = maps::source_bytes(set) else {
+        return 0;
+    };
     match set.quote(tag, now, &[settings::limit_bytes(), Limit::OFF], [bytes, 0]) {
         Ok(quote) => {
             quote.pay();

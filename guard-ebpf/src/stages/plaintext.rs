@@ -30,7 +30,9 @@ pub(crate) fn check(
     service: ServicePort,
     now: u32,
 ) -> Result<Option<Reason>, Refused> {
-    let Transport::Tcp(tcp) = &packet.transport else { return Ok(None) };
+    let Transport::Tcp(tcp) = &packet.transport else {
+        return Ok(None);
+    };
     if service.flags & ServicePort::CHECK == 0 {
         return Ok(None);
     }
@@ -51,10 +53,22 @@ pub(crate) fn check(
         return Ok(None);
     }
     let refuse = service.flags & ServicePort::DROP != 0;
-    let verdict = if refuse { Refused::verdict() } else { Verdict::Pass };
-    let service_plus_one = service.service_plus_one;
-    events::plaintext(frame, packet, tcp, Plaintext { protocol, service_plus_one, verdict }, now);
-    if refuse { Err(Refused(Reason::Plaintext)) } else { Ok(Some(Reason::Plaintext)) }
+    let verdict = if refuse {
+        Refused::verdict()
+    } else {
+        Verdict::Pass
+    };
+    let found = Plaintext {
+        protocol,
+        service_plus_one: service.service_plus_one,
+        verdict,
+    };
+    events::plaintext(frame, packet, tcp, &found, now);
+    if refuse {
+        Err(Refused(Reason::Plaintext))
+    } else {
+        Ok(Some(Reason::Plaintext))
+    }
 }
 
 #[inline(always)]
@@ -83,7 +97,10 @@ impl Opening {
         let ports = u64::from(tcp.source_port) << 16 | u64::from(tcp.port);
         let hash = mix(mix(address ^ seed) ^ ports);
         // The lowest bit of the tag is set, so that no connection looks like an empty slot.
-        Self { position: hash as u32, tag: (hash | 1 << 32) & !0xffff_ffff }
+        Self {
+            position: hash as u32,
+            tag: (hash | 1 << 32) & !0xffff_ffff,
+        }
     }
 
     #[inline(always)]

@@ -24,5 +24,9 @@ pub(crate) fn admit(source: Address, service: ServicePort) -> Result<(), Refused
         return Ok(());
     }
     let position = u32::from(service.service_plus_one) - 1;
-    if maps::acl_holds(position, source) { Ok(()) } else { Err(Refused(Reason::ServiceAcl)) }
+    if maps::acl_holds(position, source) {
+        Ok(())
+    } else {
+        Err(Refused(Reason::ServiceAcl))
+    }
 }

@@ -37,7 +37,8 @@ pub struct EventCounts {
 impl Counters {
     pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self> {
         let mut take = |name: &str| {
-            ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
+            ebpf.take_map(name)
+                .with_context(|| format!("the object has no map {name}"))
         };
         Ok(Self {
             counters: take("COUNTERS")?.try_into().context("COUNTERS")?,
@@ -49,17 +50,25 @@ impl Counters {
     /// Packets and bytes of the interface at `position`, summed over the CPUs.
     pub fn packets(&self, interface: u32, verdict: Verdict, reason: Reason) -> Result<Counter> {
         let position = Counter::position(interface, verdict, reason);
-        let per_cpu = self.counters.get(&position, 0).context("reading COUNTERS")?;
-        Ok(per_cpu.iter().fold(Counter::default(), |sum, counter| Counter {
-            packets: sum.packets + counter.packets,
-            bytes: sum.bytes + counter.bytes,
-        }))
+        let per_cpu = self
+            .counters
+            .get(&position, 0)
+            .context("reading COUNTERS")?;
+        Ok(per_cpu
+            .iter()
+            .fold(Counter::default(), |sum, counter| Counter {
+                packets: sum.packets + counter.packets,
+                bytes: sum.bytes + counter.bytes,
+            }))
     }
 
     /// Payloads of the service at `position` that start with `protocol`.
     pub fn payloads(&self, service: u32, protocol: Protocol) -> Result<u64> {
         let position = payload_position(service, protocol);
-        let per_cpu = self.payloads.get(&position, 0).context("reading PAYLOADS")?;
+        let per_cpu = self
+            .payloads
+            .get(&position, 0)
+            .context("reading PAYLOADS")?;
         Ok(per_cpu.iter().sum())
     }
 
@@ -67,7 +76,10 @@ impl Counters {
     pub fn events(&self) -> Result<EventCounts> {
         let mut sum = EventCounts::default();
         for class in 0..EventClass::COUNT {
-            let per_cpu = self.event_budget.get(&class, 0).context("reading EVENT_BUDGET")?;
+            let per_cpu = self
+                .event_budget
+                .get(&class, 0)
+                .context("reading EVENT_BUDGET")?;
             for budget in per_cpu.iter() {
                 sum.emitted += budget.emitted;
                 sum.suppressed += budget.suppressed;

@@ -1,10 +1,13 @@
 //! The kernel side as the agent handles it: load, measure, attach, read.
 
+mod attach;
 mod counters;
 mod object;
+mod pins;
 mod plan;
+mod startup;
 
-use std::fmt;
+use std::{fmt, path::Path};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -13,9 +16,14 @@ use aya::{
     programs::Xdp,
 };
 
+use crate::status::MapStatus;
+
 pub use self::{
+    attach::{AttachError, Attachment, Mode},
     counters::{Counters, EventCounts},
+    pins::Pins,
     plan::{Plan, Tick},
+    startup::measure_tick,
 };
 
 /// The program that judges packets, as the kernel lists it.
@@ -23,13 +31,14 @@ pub const PROGRAM: &str = "guard";
 /// The program that is run once, at start.
 const STARTUP_PROGRAM: &str = "guard_startup";
 
-/// A loaded kernel side. Dropping it detaches and unloads everything.
+/// A loaded kernel side. Dropping it unloads everything that is not attached.
 pub struct Kernel {
     ebpf: Ebpf,
+    _pins: Option<Pins>,
+    tables: Vec<MapStatus>,
+    rules: RuleCounts,
     /// What it counts.
     pub counters: Counters,
-    /// What it tells of single packets.
-    pub events: RingBuf<MapData>,
 }
 
 impl fmt::Debug for Kernel {
@@ -39,18 +48,40 @@ impl fmt::Debug for Kernel {
 }
 
 impl Kernel {
-    /// Loads the kernel side and has it verified.
-    pub fn load(plan: &Plan) -> Result<Self> {
-        let mut ebpf = object::load(plan)?;
+    /// Loads the kernel side, has it verified, and runs its start-up program, which says in the
+    /// log what it was told. With `pins` the maps are pinned in that folder.
+    pub fn load(plan: &Plan, pins: Option<&Path>) -> Result<Self> {
+        let mut ebpf = object::load(plan, object::Logging::On)?;
         for name in [PROGRAM, STARTUP_PROGRAM] {
             program(&mut ebpf, name)?
                 .load()
                 .with_context(|| format!("the kernel's verifier refused the program {name}"))?;
         }
+        let pins = pins.map(|folder| Pins::make(&ebpf, folder)).transpose()?;
+        startup::report(&mut ebpf)?;
+        let [v4, v6] = object::count_rules(&mut ebpf)?;
+        let tables = object::tables(&mut ebpf, [v4, v6])?;
+        let rules = RuleCounts {
+            allow: v4.allow + v6.allow,
+            deny: v4.deny + v6.deny,
+        };
         let counters = Counters::new(&mut ebpf)?;
-        let events = ebpf.take_map("EVENTS").context("the object has no map EVENTS")?;
-        let events = events.try_into().context("EVENTS")?;
-        Ok(Self { ebpf, counters, events })
+        Ok(Self {
+            ebpf,
+            _pins: pins,
+            tables,
+            rules,
+            counters,
+        })
+    }
+
+    /// What the program tells of single packets. There is one reader.
+    pub fn take_events(&mut self) -> Result<RingBuf<MapData>> {
+        let map = self
+            .ebpf
+            .take_map("EVENTS")
+            .context("the events have a reader already")?;
+        map.try_into().context("EVENTS is not a ring buffer")
     }
 
     /// The program that judges packets.
@@ -63,10 +94,32 @@ impl Kernel {
         let mut clock: Array<&mut MapData, u64> = object::map(&mut self.ebpf, "CLOCK")?;
         clock.set(0, now_ns, 0).context("setting CLOCK")
     }
+
+    /// Allowed and denied prefixes that the kernel holds.
+    pub fn rules(&self) -> RuleCounts {
+        self.rules
+    }
+
+    /// The tables that traffic or the operator fills, and how much fits.
+    pub fn tables(&self) -> &[MapStatus] {
+        &self.tables
+    }
+}
+
+/// How many prefixes there are of each kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleCounts {
+    /// Allowed ones.
+    pub allow: u64,
+    /// Denied ones.
+    pub deny: u64,
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
-    let program =
-        ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
-    program.try_into().with_context(|| format!("the program {name} is not XDP"))
+    let program = ebpf
+        .program_mut(name)
+        .with_context(|| format!("the object has no program {name}"))?;
+    program
+        .try_into()
+        .with_context(|| format!("the program {name} is not XDP"))
 }

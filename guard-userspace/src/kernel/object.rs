@@ -1,19 +1,21 @@
 //! Loads the kernel side and fills its maps.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, LpmTrie, Map, MapData, lpm_trie::Key},
+    maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
 use guard_common::{
+    limit::WAYS,
     protocol::Protocol,
     wire::{
-        Counter, Ipv4Word, Ipv6Words, ServiceIpv4, ServiceIpv6, ServicePort, payload_position,
+        Counter, Ipv4Word, Ipv6Words, Rule, ServiceIpv4, ServiceIpv6, ServicePort, payload_position,
     },
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::plan::Plan;
+use super::{RuleCounts, plan::Plan};
+use crate::status::MapStatus;
 
 /// The compiled kernel side, embedded by the build script.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf"));
@@ -21,18 +23,39 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gu
 /// Bits of the service's position, which precede those of the address in an ACL's key.
 const SERVICE_BITS: u32 = 32;
 
+/// Whether the programs may log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Logging {
+    On,
+    /// The verifier deletes the code.
+    Off,
+}
+
 /// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
-pub(super) fn load(plan: &Plan) -> Result<Ebpf> {
+pub(super) fn load(plan: &Plan, logging: Logging) -> Result<Ebpf> {
     let (rules_v4, rules_v6) = split(plan.rules.iter().map(|(net, rule)| (*net, *rule as u32)));
     let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
-    let bytes_sets = if plan.settings.limit_bytes.is_on() { plan.source_sets } else { 1 };
+    let bytes_sets = if plan.settings.limit_bytes.is_on() {
+        plan.source_sets
+    } else {
+        1
+    };
     let payloads = payload_position(plan.settings.services.max(1), Protocol::ALL[0]);
 
+    let log_level = match logging {
+        Logging::On => u8::MAX,
+        Logging::Off => 0_u8,
+    };
+
     let mut ebpf = EbpfLoader::new()
+        .override_global("AYA_LOG_LEVEL", &log_level, true)
         .override_global("SETTINGS", &plan.settings, true)
         .map_max_entries("SOURCES", plan.source_sets)
         .map_max_entries("SOURCE_BYTES", bytes_sets)
-        .map_max_entries("COUNTERS", plan.settings.interfaces * Counter::PER_INTERFACE)
+        .map_max_entries(
+            "COUNTERS",
+            plan.settings.interfaces * Counter::PER_INTERFACE,
+        )
         .map_max_entries("PAYLOADS", payloads)
         .map_max_entries("RULES_V4", entries(&rules_v4))
         .map_max_entries("RULES_V6", entries(&rules_v6))
@@ -41,10 +64,30 @@ pub(super) fn load(plan: &Plan) -> Result<Ebpf> {
         .load(OBJECT)
         .context("the kernel does not take the maps of the kernel side")?;
 
-    fill_trie(&mut ebpf, "RULES_V4", rules_v4.iter().map(|(net, rule)| (rule_v4(*net), *rule)))?;
-    fill_trie(&mut ebpf, "RULES_V6", rules_v6.iter().map(|(net, rule)| (rule_v6(*net), *rule)))?;
-    fill_trie(&mut ebpf, "ACL_V4", acl_v4.iter().map(|(net, service)| (acl_v4_key(*net, *service), 1)))?;
-    fill_trie(&mut ebpf, "ACL_V6", acl_v6.iter().map(|(net, service)| (acl_v6_key(*net, *service), 1)))?;
+    fill_trie(
+        &mut ebpf,
+        "RULES_V4",
+        rules_v4.iter().map(|(net, rule)| (rule_v4(*net), *rule)),
+    )?;
+    fill_trie(
+        &mut ebpf,
+        "RULES_V6",
+        rules_v6.iter().map(|(net, rule)| (rule_v6(*net), *rule)),
+    )?;
+    fill_trie(
+        &mut ebpf,
+        "ACL_V4",
+        acl_v4
+            .iter()
+            .map(|(net, service)| (acl_v4_key(*net, *service), 1)),
+    )?;
+    fill_trie(
+        &mut ebpf,
+        "ACL_V6",
+        acl_v6
+            .iter()
+            .map(|(net, service)| (acl_v6_key(*net, *service), 1)),
+    )?;
     fill_ports(&mut ebpf, plan)?;
     Ok(ebpf)
 }
@@ -55,13 +98,65 @@ where
     M: TryFrom<&'a mut Map>,
     M::Error: std::error::Error + Send + Sync + 'static,
 {
-    let map = ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))?;
+    let map = ebpf
+        .map_mut(name)
+        .with_context(|| format!("the object has no map {name}"))?;
     M::try_from(map).with_context(|| format!("map {name} is not what it should be"))
 }
 
-fn split<T>(
-    nets: impl Iterator<Item = (IpNet, T)>,
-) -> (Vec<(Ipv4Net, T)>, Vec<(Ipv6Net, T)>) {
+/// Prefixes by kind that the IPv4 and the IPv6 trie hold, counted in the kernel.
+pub(super) fn count_rules(ebpf: &mut Ebpf) -> Result<[RuleCounts; 2]> {
+    let v4: LpmTrie<&mut MapData, Ipv4Word, u32> = map(ebpf, "RULES_V4")?;
+    let v4 = count(v4.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
+    let v6: LpmTrie<&mut MapData, Ipv6Words, u32> = map(ebpf, "RULES_V6")?;
+    let v6 = count(v6.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
+    Ok([v4, v6])
+}
+
+fn count(rules: impl Iterator<Item = Result<u32, MapError>>) -> Result<RuleCounts> {
+    let mut counts = RuleCounts::default();
+    for rule in rules {
+        if rule.context("reading the rules")? == Rule::Allow as u32 {
+            counts.allow += 1;
+        } else {
+            counts.deny += 1;
+        }
+    }
+    Ok(counts)
+}
+
+/// What fits in the tables, and what the tries of rules hold.
+pub(super) fn tables(ebpf: &mut Ebpf, [v4, v6]: [RuleCounts; 2]) -> Result<Vec<MapStatus>> {
+    let table = |name: &str, capacity: u64, rules: Option<RuleCounts>| MapStatus {
+        map: name.to_lowercase(),
+        capacity,
+        entries: rules.map(|rules| rules.allow + rules.deny),
+    };
+    let mut tables = Vec::new();
+    for name in ["SOURCES", "SOURCE_BYTES"] {
+        tables.push(table(name, max_entries(ebpf, name)? * WAYS as u64, None));
+    }
+    tables.push(table("OPENINGS", max_entries(ebpf, "OPENINGS")?, None));
+    for (name, rules) in [("RULES_V4", v4), ("RULES_V6", v6)] {
+        tables.push(table(name, max_entries(ebpf, name)?, Some(rules)));
+    }
+    Ok(tables)
+}
+
+fn max_entries(ebpf: &mut Ebpf, name: &str) -> Result<u64> {
+    let map = ebpf
+        .map(name)
+        .with_context(|| format!("the object has no map {name}"))?;
+    let (Map::Array(data) | Map::LpmTrie(data)) = map else {
+        bail!("map {name} is not what it should be")
+    };
+    let info = data
+        .info()
+        .with_context(|| format!("asking the kernel about {name}"))?;
+    Ok(info.max_entries().into())
+}
+
+fn split<T>(nets: impl Iterator<Item = (IpNet, T)>) -> (Vec<(Ipv4Net, T)>, Vec<(Ipv6Net, T)>) {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (net, value) in nets {
         match net {
@@ -84,7 +179,8 @@ fn fill_trie<K: Pod>(
 ) -> Result<()> {
     let mut trie: LpmTrie<&mut MapData, K, u32> = map(ebpf, name)?;
     for (key, value) in entries {
-        trie.insert(&key, value, 0).with_context(|| format!("filling {name}"))?;
+        trie.insert(&key, value, 0)
+            .with_context(|| format!("filling {name}"))?;
     }
     Ok(())
 }
@@ -93,7 +189,9 @@ fn fill_ports(ebpf: &mut Ebpf, plan: &Plan) -> Result<()> {
     let mut ports: Array<&mut MapData, ServicePort> = map(ebpf, "PORTS")?;
     for (range, entry) in &plan.ports {
         for port in range.clone() {
-            ports.set(u32::from(port), entry, 0).context("filling PORTS")?;
+            ports
+                .set(u32::from(port), entry, 0)
+                .context("filling PORTS")?;
         }
     }
     Ok(())
@@ -108,12 +206,18 @@ fn rule_v6(net: Ipv6Net) -> Key<Ipv6Words> {
 }
 
 fn acl_v4_key(net: Ipv4Net, service: u32) -> Key<ServiceIpv4> {
-    let key = ServiceIpv4 { service, address: v4_word(net) };
+    let key = ServiceIpv4 {
+        service,
+        address: v4_word(net),
+    };
     Key::new(SERVICE_BITS + u32::from(net.prefix_len()), key)
 }
 
 fn acl_v6_key(net: Ipv6Net, service: u32) -> Key<ServiceIpv6> {
-    let key = ServiceIpv6 { service, address: v6_words(net) };
+    let key = ServiceIpv6 {
+        service,
+        address: v6_words(net),
+    };
     Key::new(SERVICE_BITS + u32::from(net.prefix_len()), key)
 }
 

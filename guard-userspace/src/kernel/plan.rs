@@ -41,6 +41,19 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// A kernel side that protects nothing, as the start-up measurement needs it.
+    #[must_use]
+    pub fn idle() -> Self {
+        let (rules, ports, acl) = (Vec::new(), Vec::new(), Vec::new());
+        Self {
+            settings: Settings::OFF,
+            source_sets: 1,
+            rules,
+            ports,
+            acl,
+        }
+    }
+
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {
@@ -103,8 +116,14 @@ fn per_byte(limits: &Limits, tick: Tick) -> Limit {
 fn ports(
     (service, position): (&Service, u16),
 ) -> impl Iterator<Item = (RangeInclusive<u16>, ServicePort)> {
-    let entry = ServicePort { service_plus_one: position + 1, flags: flags(service) };
-    service.ports.iter().map(move |range| (range.clone(), entry))
+    let entry = ServicePort {
+        service_plus_one: position + 1,
+        flags: flags(service),
+    };
+    service
+        .ports
+        .iter()
+        .map(move |range| (range.clone(), entry))
 }
 
 fn flags(service: &Service) -> u16 {
@@ -116,9 +135,18 @@ fn flags(service: &Service) -> u16 {
             ServicePort::CHECK | ServicePort::FLAG | ServicePort::DROP
         }
     };
-    check | if service.allow.is_some() { ServicePort::ACL } else { 0 }
+    check
+        | if service.allow.is_some() {
+            ServicePort::ACL
+        } else {
+            0
+        }
 }
 
 fn acl((service, position): (&Service, u32)) -> impl Iterator<Item = (u32, IpNet)> {
-    service.allow.iter().flatten().map(move |net| (position, *net))
+    service
+        .allow
+        .iter()
+        .flatten()
+        .map(move |net| (position, *net))
 }

@@ -107,9 +107,9 @@ fn is_due(number: u64) -> Option<bool> {
     if now < due {
         return Some(false);
     }
-    // Time lost is made up for at no more than twice the rate, or the receiver's ring overflows.
+    // Time lost is made up for at no more than four times the rate, or the receiver's ring overflows.
     // SAFETY: as above.
-    unsafe { *next = (due + interval).max(now + interval / 2) };
+    unsafe { *next = (due + interval).max(now + interval / 4) };
     Some(true)
 }
 

@@ -1,0 +1,147 @@
+//! `guard run`: load, attach, protect and serve until told to stop.
+
+mod claims;
+mod state;
+
+use std::{collections::hash_map::RandomState, hash::BuildHasher as _, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tracing::{info, warn};
+
+use self::{claims::Claims, state::Agent};
+use crate::{
+    config::Config,
+    events::Events,
+    http,
+    interface::{self, Change, Watch},
+    kernel::{Kernel, Pins, Plan, Tick, measure_tick},
+};
+
+/// How often the ring buffer is read: it is filled without waking anybody.
+const EVENT_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Protects what `config` names until SIGTERM or SIGINT.
+///
+/// Everything that can fail does so before the first interface is attached, or undoes the
+/// attached ones: after an error nothing is left behind.
+pub async fn run(config: Config) -> Result<()> {
+    let started = Instant::now();
+    let mut stop = Stop::new()?;
+    let claims = Claims::take(&config)?;
+    let found = interface::lookup(&config.interfaces).await?;
+    let watch = Watch::new(&config.interfaces).await?;
+
+    let tick = measure_tick()?;
+    let mut kernel = load(&config, tick)?;
+    let ring = kernel.take_events()?;
+    let interfaces = config.interfaces.clone();
+    let services = config.services.iter().map(|service| service.name.clone()).collect();
+    let events = Events::new(ring, interfaces, services);
+
+    let agent = Agent::attach(config, kernel, tick, &found)?;
+    info!(
+        milliseconds = started.elapsed().as_millis() as u64,
+        mode = agent.mode_name(),
+        "protecting"
+    );
+    let agent = Arc::new(agent);
+    let mut servers = serve(&agent, claims)?;
+    protect(&agent, events, watch, &mut stop).await;
+    servers.shutdown().await;
+    info!("stopped: programs detached, everything passes");
+    Ok(())
+}
+
+/// The signals that end the agent.
+struct Stop {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Stop {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn wait(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn load(config: &Config, tick: Tick) -> Result<Kernel> {
+    let plan = Plan::new(config, tick, random_seed());
+    let pins = Pins::possible(&config.bpffs).then_some(config.bpffs.as_path());
+    if pins.is_none() {
+        warn!(
+            folder = %config.bpffs.display(),
+            "no BPF file system there, so maps are not pinned: `mount -t bpf bpf /sys/fs/bpf`"
+        );
+    }
+    Kernel::load(&plan, pins)
+}
+
+/// Unpredictable words: the standard library keys its hashers from the system's randomness.
+fn random_seed() -> [u64; 2] {
+    [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
+}
+
+/// Starts the servers. They end with the set.
+fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
+    let mut servers = JoinSet::new();
+    let Claims { listener, control, guard } = claims;
+    let listener = tokio::net::TcpListener::from_std(listener).context("the metrics listener")?;
+    let control = tokio::net::UnixListener::from_std(control).context("the control socket")?;
+    let (public, private): (Router, Router) =
+        (http::public(Arc::clone(agent)), http::control(Arc::clone(agent)));
+    servers.spawn(async move {
+        if let Err(error) = axum::serve(listener, public).await {
+            warn!(%error, "the metrics server ended");
+        }
+    });
+    servers.spawn(async move {
+        // Keeps the lock and removes the socket when the server ends.
+        let _guard = guard;
+        if let Err(error) = axum::serve(control, private).await {
+            warn!(%error, "the control server ended");
+        }
+    });
+    Ok(servers)
+}
+
+/// Reads events and follows the interfaces until a signal comes.
+async fn protect(agent: &Agent, mut events: Events, mut watch: Watch, stop: &mut Stop) {
+    let mut rounds = interval(EVENT_INTERVAL);
+    rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            signal = stop.wait() => {
+                events.drain();
+                info!(signal, "stopping");
+                return;
+            }
+            _ = rounds.tick() => events.drain(),
+            change = watch.next() => match change {
+                Ok(Change::Gone { index }) => agent.interface_gone(index),
+                Ok(Change::Appeared { index, name }) => agent.interface_appeared(index, &name),
+                Err(error) => {
+                    warn!(%error, "interfaces can no longer be watched");
+                    // Without a watch the rest goes on; a closed one would answer at once.
+                    tokio::time::sleep(EVENT_INTERVAL).await;
+                }
+            },
+        }
+    }
+}

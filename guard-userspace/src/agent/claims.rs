@@ -1,0 +1,118 @@
+//! What the agent must have to itself, taken before anything is attached.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io,
+    net::TcpListener,
+    os::unix::{
+        fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        net::{UnixListener, UnixStream},
+    },
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::config::Config;
+
+/// Listeners, and what keeps a second agent out.
+pub(super) struct Claims {
+    /// Metrics and health.
+    pub(super) listener: TcpListener,
+    /// The control socket.
+    pub(super) control: UnixListener,
+    /// The lock and the socket's file.
+    pub(super) guard: Guard,
+}
+
+/// Holds the lock on the state folder; removes the socket when dropped.
+pub(super) struct Guard {
+    socket: PathBuf,
+    _lock: File,
+}
+
+impl Claims {
+    /// Takes them all, or none.
+    pub(super) fn take(config: &Config) -> Result<Self> {
+        let lock = lock_state(&config.state_dir)?;
+        let listener = TcpListener::bind(config.listen).with_context(|| {
+            format!(
+                "cannot serve metrics on {}: choose another address with --listen",
+                config.listen
+            )
+        })?;
+        listener.set_nonblocking(true).context("the metrics listener")?;
+        let control = bind_control(&config.socket)?;
+        let guard = Guard { socket: config.socket.clone(), _lock: lock };
+        Ok(Self { listener, control, guard })
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.socket) {
+            tracing::warn!(socket = %self.socket.display(), %error, "the socket stays behind");
+        }
+    }
+}
+
+fn lock_state(folder: &Path) -> Result<File> {
+    make_folder(folder, 0o700)?;
+    let path = folder.join("agent.lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .mode(0o600)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another guard agent uses {}: stop it, or give this one folders and a socket of its \
+             own with --state-dir, --bpffs and --socket",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
+
+fn bind_control(path: &Path) -> Result<UnixListener> {
+    if let Some(folder) = path.parent() {
+        make_folder(folder, 0o755)?;
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => bail!(
+            "another agent answers on {}: stop it, or choose another socket with --socket",
+            path.display()
+        ),
+        // A socket that nobody listens on is a killed agent's.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path)
+                .with_context(|| format!("cannot remove the old socket {}", path.display()))?;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => {
+            return Err(error).with_context(|| {
+                format!("{} is in the way: choose another with --socket", path.display())
+            });
+        }
+    }
+    let listener = UnixListener::bind(path).with_context(|| {
+        format!("cannot listen on {}: choose another socket with --socket", path.display())
+    })?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot protect {}", path.display()))?;
+    listener.set_nonblocking(true).context("the control socket")?;
+    Ok(listener)
+}
+
+fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(folder)
+        .with_context(|| format!("cannot make the folder {}", folder.display()))
+}

@@ -1,0 +1,130 @@
+//! Events of single packets, from the ring buffer to the log.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use aya::maps::{MapData, RingBuf};
+use bytes::{Buf as _, Bytes};
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::{Event, EXCERPT_LEN},
+};
+use tracing::{info, warn};
+
+use crate::redact;
+
+/// Events logged at once at most; the rest waits for the next round.
+const ROUND: usize = 256;
+
+/// Reads the ring buffer and logs what is in it.
+pub(crate) struct Events {
+    ring: RingBuf<MapData>,
+    interfaces: Vec<String>,
+    services: Vec<String>,
+}
+
+impl Events {
+    /// The names are in the order of their positions.
+    pub(crate) fn new(
+        ring: RingBuf<MapData>,
+        interfaces: Vec<String>,
+        services: Vec<String>,
+    ) -> Self {
+        Self { ring, interfaces, services }
+    }
+
+    /// Logs what has come since the last time.
+    pub(crate) fn drain(&mut self) {
+        for _ in 0..ROUND {
+            let Some(item) = self.ring.next() else { return };
+            let record = Bytes::copy_from_slice(&item);
+            drop(item);
+            match Record::read(record) {
+                Some(record) => self.log(&record),
+                None => warn!("the kernel side sent an event that makes no sense"),
+            }
+        }
+    }
+
+    fn log(&self, record: &Record) {
+        let name = |names: &[String], position: usize| {
+            names.get(position).cloned().unwrap_or_else(|| "?".to_owned())
+        };
+        let iface = name(&self.interfaces, record.interface);
+        let source = record.source;
+        let (verdict, reason) = (record.verdict.name(), record.reason.name());
+        let (port, source_port, bytes) = (record.port, record.source_port, record.packet_bytes);
+        let Some(service) = record.service else {
+            info!(event = "refused", iface, %source, source_port, port, verdict, reason, bytes);
+            return;
+        };
+        let service = name(&self.services, service);
+        let protocol = record.protocol.name();
+        let request = redact::describe(record.protocol, &record.excerpt);
+        let credentials = request
+            .credentials
+            .iter()
+            .map(|credential| format!("{} in {}", credential.scheme, credential.place))
+            .collect::<Vec<_>>()
+            .join(", ");
+        warn!(
+            event = "plaintext", iface, %source, source_port, port, verdict, service, protocol,
+            request = request.summary, credentials
+        );
+    }
+}
+
+/// An event, decoded.
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    source: IpAddr,
+    interface: usize,
+    packet_bytes: u32,
+    source_port: u16,
+    port: u16,
+    /// Of plaintext events only.
+    service: Option<usize>,
+    verdict: Verdict,
+    reason: Reason,
+    protocol: Protocol,
+    /// Raw and perhaps secret: it goes nowhere but to `redact`.
+    excerpt: Bytes,
+}
+
+impl Record {
+    /// Reads an [`Event`], and the payload behind it when there is one.
+    fn read(mut record: Bytes) -> Option<Self> {
+        if record.remaining() < size_of::<Event>() {
+            return None;
+        }
+        // The order and the sizes are those of `Event`.
+        let source = Ipv6Addr::from(record.get_u128()).to_canonical();
+        let _seq = record.get_u32_ne();
+        let interface = record.get_u32_ne() as usize;
+        let packet_bytes = record.get_u32_ne();
+        let excerpt_len = record.get_u32_ne() as usize;
+        let source_port = record.get_u16_ne();
+        let port = record.get_u16_ne();
+        let service = usize::from(record.get_u16_ne()).checked_sub(1);
+        let verdict = *Verdict::ALL.get(usize::from(record.get_u8()))?;
+        let reason = Reason::from_number(record.get_u8())?;
+        let protocol = Protocol::from_number(record.get_u8())?;
+        record.advance(7);
+        if excerpt_len > record.len().min(EXCERPT_LEN) {
+            return None;
+        }
+        let excerpt = record.split_to(excerpt_len);
+        Some(Self {
+            source,
+            interface,
+            packet_bytes,
+            source_port,
+            port,
+            service,
+            verdict,
+            reason,
+            protocol,
+            excerpt,
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! Attaches the program to interfaces, native where the driver can.
+
+use std::io;
+
+use aya::{
+    maps::{Array, MapData},
+    programs::{
+        ProgramError, Xdp,
+        links::FdLink,
+        xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode},
+    },
+};
+use serde::Serialize;
+use thiserror::Error;
+use tracing::warn;
+
+use super::{Kernel, object};
+use crate::config::XdpMode;
+
+/// Where in the kernel the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// In the driver, before the kernel makes a packet of a frame.
+    Native,
+    /// In the kernel's generic path: slower, and it sees merged packets of up to 64 KiB, so
+    /// limits of packets count fewer of them.
+    Generic,
+}
+
+impl Mode {
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// The program on an interface. Dropping it detaches the program.
+#[derive(Debug)]
+pub struct Attachment {
+    /// Where it runs.
+    pub mode: Mode,
+    /// Why it is not native although that was tried.
+    pub fallback: Option<String>,
+    _link: FdLink,
+}
+
+/// Why the program is not on an interface. Nothing stays behind.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// Somebody else's program is there.
+    #[error(
+        "another XDP program is attached to {interface}: guard never replaces a stranger's; \
+         detach it (`ip link set dev {interface} xdp off`) or leave out this interface"
+    )]
+    Busy {
+        /// The interface.
+        interface: String,
+    },
+    /// The driver or the kernel does not take it in that mode.
+    #[error("{interface} does not take the program in {mode} mode ({cause}): {remedy}")]
+    Unsupported {
+        /// The interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the kernel said.
+        cause: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The map of interfaces could not be written.
+    #[error("telling the kernel side about {interface} failed: {cause}")]
+    Map {
+        /// The interface.
+        interface: String,
+        /// What went wrong.
+        cause: String,
+    },
+}
+
+impl Kernel {
+    /// Puts the program on the interface `name` with this `index`, the one at `position` in the
+    /// configuration. With [`XdpMode::Auto`] generic mode is the fallback, said in the log.
+    pub fn attach(
+        &mut self,
+        position: u32,
+        name: &str,
+        index: u32,
+        wanted: XdpMode,
+    ) -> Result<Attachment, AttachError> {
+        self.announce(position, index)
+            .map_err(|error| AttachError::Map {
+                interface: name.to_owned(),
+                cause: format!("{error:#}"),
+            })?;
+        match wanted {
+            XdpMode::Native => self.attach_as(name, index, Mode::Native),
+            XdpMode::Generic => self.attach_as(name, index, Mode::Generic),
+            XdpMode::Auto => match self.attach_as(name, index, Mode::Native) {
+                Err(AttachError::Unsupported { cause, .. }) => {
+                    warn!(
+                        interface = name,
+                        cause, "no native XDP here: falling back to generic"
+                    );
+                    let attachment = self.attach_as(name, index, Mode::Generic)?;
+                    Ok(Attachment {
+                        fallback: Some(cause),
+                        ..attachment
+                    })
+                }
+                outcome => outcome,
+            },
+        }
+    }
+
+    fn announce(&mut self, position: u32, index: u32) -> anyhow::Result<()> {
+        let mut interfaces: Array<&mut MapData, u32> = object::map(&mut self.ebpf, "INTERFACES")?;
+        interfaces.set(position, index, 0)?;
+        Ok(())
+    }
+
+    fn attach_as(&mut self, name: &str, index: u32, mode: Mode) -> Result<Attachment, AttachError> {
+        let unsupported = |cause: String| AttachError::Unsupported {
+            interface: name.to_owned(),
+            mode: mode.name(),
+            cause,
+            remedy: remedy(mode),
+        };
+        let program = self
+            .program()
+            .map_err(|error| unsupported(format!("{error:#}")))?;
+        let aya_mode = match mode {
+            Mode::Native => AyaMode::Driver,
+            Mode::Generic => AyaMode::Skb,
+        };
+        let link = program
+            .attach_to_if_index(index, aya_mode)
+            .and_then(|id| own(program, id))
+            .map_err(|error| match errno(&error) {
+                Some(libc::EBUSY | libc::EEXIST) => AttachError::Busy {
+                    interface: name.to_owned(),
+                },
+                _ => unsupported(cause(&error)),
+            })?;
+        // Without a BPF link the kernel would neither detach a dead agent's program nor refuse to
+        // replace a stranger's.
+        let link = FdLink::try_from(link)
+            .map_err(|_| unsupported("this kernel has no BPF links for XDP".to_owned()))?;
+        Ok(Attachment {
+            mode,
+            fallback: None,
+            _link: link,
+        })
+    }
+}
+
+fn own(program: &mut Xdp, id: XdpLinkId) -> Result<XdpLink, ProgramError> {
+    program.take_link(id)
+}
+
+fn remedy(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Native => "use --xdp-mode auto or generic, or see what `guard doctor` says of it",
+        Mode::Generic => "see what `guard doctor` says of it",
+    }
+}
+
+fn errno(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        _ => None,
+    }
+}
+
+fn cause(error: &ProgramError) -> String {
+    errno(error).map_or_else(
+        || error.to_string(),
+        |errno| io::Error::from_raw_os_error(errno).to_string(),
+    )
+}

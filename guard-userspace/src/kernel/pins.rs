@@ -1,0 +1,87 @@
+//! Pins the maps in a folder of our own, where `bpftool map` finds them while the agent runs.
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::Ebpf;
+use guard_common::wire::ABI_VERSION;
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+/// The pinned maps. Dropping it removes the pins.
+#[derive(Debug)]
+pub struct Pins {
+    folder: PathBuf,
+}
+
+impl Pins {
+    /// Whether pins can be made at `folder` or where it will be.
+    pub fn possible(folder: &Path) -> bool {
+        folder
+            .ancestors()
+            .find(|place| place.exists())
+            .and_then(|place| statfs(place).ok())
+            .is_some_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+    }
+
+    /// Pins every map below `folder`, under the ABI version. What a killed agent left there is
+    /// removed first, so the caller must be the only agent that uses `folder`.
+    pub(super) fn make(ebpf: &Ebpf, folder: &Path) -> Result<Self> {
+        own_folder(folder)?;
+        let pins = Self {
+            folder: folder.join(format!("v{ABI_VERSION}")),
+        };
+        pins.remove()?;
+        own_folder(&pins.folder)?;
+        for (name, map) in ebpf.maps() {
+            // The section of constants is no map of ours.
+            if !name.starts_with('.') {
+                let path = pins.folder.join(name);
+                map.pin(&path)
+                    .with_context(|| format!("cannot pin {}", path.display()))?;
+            }
+        }
+        Ok(pins)
+    }
+
+    fn remove(&self) -> io::Result<()> {
+        match fs::remove_dir_all(&self.folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Pins {
+    fn drop(&mut self) {
+        if let Err(error) = self.remove() {
+            tracing::error!(folder = %self.folder.display(), %error, "the pins stay behind");
+        }
+        // Goes only when it is empty; another ABI's pins keep it.
+        if let Some(parent) = self.folder.parent() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+/// Makes a folder that only we can look into. A pin is the key to what it pins.
+fn own_folder(folder: &Path) -> Result<()> {
+    let made = fs::DirBuilder::new()
+        .mode(0o700)
+        .recursive(true)
+        .create(folder);
+    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    let found = fs::symlink_metadata(folder)
+        .with_context(|| format!("cannot look at {}", folder.display()))?;
+    ensure!(
+        found.is_dir()
+            && found.uid() == nix::unistd::geteuid().as_raw()
+            && found.mode() & 0o077 == 0,
+        "{} is not a folder of ours alone: remove it, or choose another with --bpffs",
+        folder.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! The start-up test-run: how long a tick is, and what the kernel side says of itself.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{Ebpf, TestRun as _, TestRunOptions, programs::Xdp};
+use aya_log::EbpfLogger;
+use guard_common::wire::{COARSE_TICK_NS, Clock};
+
+use super::{STARTUP_PROGRAM, Tick, object, plan::Plan, program};
+
+/// What kernels are built with (`CONFIG_HZ`).
+const TICK_RATES_HZ: [u64; 10] = [24, 32, 64, 100, 128, 200, 250, 256, 300, 1000];
+/// Time over which ticks are counted.
+const MEASURED: Duration = Duration::from_millis(24);
+/// After this long without a clear answer, the coarse clock does.
+const PATIENCE: Duration = Duration::from_millis(400);
+/// Two readings further apart than this do not tell when a tick fell between them.
+const SHARP_NS: u64 = 300_000;
+
+/// Measures the kernel's tick. Where that cannot be told within half a second, the answer is the
+/// coarse clock, whose tick is known and whose reading costs some 20 ns more.
+pub fn measure_tick() -> Result<Tick> {
+    let mut ebpf = object::load(&Plan::idle(), object::Logging::Off)?;
+    let program = program(&mut ebpf, STARTUP_PROGRAM)?;
+    program
+        .load()
+        .context("the kernel's verifier refused the start-up program")?;
+    let deadline = Instant::now() + PATIENCE;
+    while let Some(rate_hz) = ticks_per_second(program, deadline)? {
+        if let Some(hz) = nearest_rate(rate_hz) {
+            return Ok(Tick {
+                clock: Clock::Jiffies,
+                ns: 1_000_000_000 / hz,
+            });
+        }
+    }
+    Ok(Tick {
+        clock: Clock::Coarse,
+        ns: COARSE_TICK_NS,
+    })
+}
+
+/// Runs the start-up program of a loaded kernel side; what it says goes to the log.
+pub(super) fn report(ebpf: &mut Ebpf) -> Result<()> {
+    let mut logger = EbpfLogger::init(ebpf).context("reading the log of the kernel side")?;
+    let reading = read(program(ebpf, STARTUP_PROGRAM)?)?;
+    logger.flush();
+    ensure!(
+        reading.ns > 0,
+        "the start-up program ran, but did not answer"
+    );
+    Ok(())
+}
+
+/// Both clocks at one instant.
+#[derive(Clone, Copy)]
+struct Reading {
+    jiffies: u64,
+    ns: u64,
+}
+
+fn read(program: &Xdp) -> Result<Reading> {
+    let frame = [0_u8; 64];
+    let mut answer = [0_u8; 64];
+    let options = TestRunOptions {
+        data_in: Some(&frame),
+        data_out: Some(&mut answer),
+        ..TestRunOptions::default()
+    };
+    program
+        .test_run(options)
+        .context("the start-up test-run failed")?;
+    let word = |at: usize| u64::from_ne_bytes(std::array::from_fn(|byte| answer[at + byte]));
+    Ok(Reading {
+        jiffies: word(0),
+        ns: word(8),
+    })
+}
+
+/// Counts ticks between two instants at which one fell. Nothing when the deadline passes first.
+fn ticks_per_second(program: &Xdp, deadline: Instant) -> Result<Option<f64>> {
+    let Some(first) = next_tick(program, deadline)? else {
+        return Ok(None);
+    };
+    loop {
+        let Some(last) = next_tick(program, deadline)? else {
+            return Ok(None);
+        };
+        let elapsed_ns = last.ns - first.ns;
+        if elapsed_ns >= MEASURED.as_nanos() as u64 {
+            let ticks = last.jiffies - first.jiffies;
+            return Ok(Some(ticks as f64 * 1e9 / elapsed_ns as f64));
+        }
+    }
+}
+
+/// The first reading after a tick that is known to have just fallen.
+fn next_tick(program: &Xdp, deadline: Instant) -> Result<Option<Reading>> {
+    let mut before = read(program)?;
+    while Instant::now() < deadline {
+        let after = read(program)?;
+        if after.jiffies != before.jiffies && after.ns - before.ns < SHARP_NS {
+            return Ok(Some(after));
+        }
+        before = after;
+    }
+    Ok(None)
+}
+
+/// The tick rate that a measurement stands for, if it is close to one.
+fn nearest_rate(measured_hz: f64) -> Option<u64> {
+    TICK_RATES_HZ
+        .into_iter()
+        .find(|hz| (measured_hz / *hz as f64 - 1.0).abs() < 0.02)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_close_measurement_names_a_rate() {
+        assert_eq!(nearest_rate(249.7), Some(250));
+        assert_eq!(nearest_rate(255.9), Some(256));
+        assert_eq!(nearest_rate(1003.0), Some(1000));
+        assert_eq!(nearest_rate(280.0), None);
+    }
+}

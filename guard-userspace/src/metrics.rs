@@ -1,0 +1,171 @@
+//! The status as Prometheus metrics. `docs/METRICS.md` is the user's side of it.
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+
+use crate::status::{InterfaceStatus, Status};
+
+/// The exposition of `status`.
+pub(crate) fn render(status: &Status) -> Result<Bytes> {
+    let families = Families::new()?;
+    families.fill(status);
+    let mut text = Vec::new();
+    TextEncoder::new()
+        .encode(&families.registry.gather(), &mut text)
+        .context("encoding metrics")?;
+    Ok(text.into())
+}
+
+/// Every family, empty. The kernel holds the true counts, so each scrape starts from nothing.
+struct Families {
+    registry: Registry,
+    packets: IntCounterVec,
+    bytes: IntCounterVec,
+    payloads: IntCounterVec,
+    events: IntCounterVec,
+    attached: IntGaugeVec,
+    rules: IntGaugeVec,
+    rules_configured: IntGaugeVec,
+    map_capacity: IntGaugeVec,
+    map_entries: IntGaugeVec,
+    reload_successful: IntGaugeVec,
+    reload_timestamp: IntGaugeVec,
+    build_info: IntGaugeVec,
+}
+
+impl Families {
+    fn new() -> Result<Self> {
+        let registry = Registry::new();
+        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec> {
+            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec> {
+            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(family.clone()))?;
+            Ok(family)
+        };
+        Ok(Self {
+            packets: counter(
+                "guard_packets_total",
+                "Packets by what was done with them and why.",
+                &["iface", "verdict", "reason"],
+            )?,
+            bytes: counter(
+                "guard_bytes_total",
+                "Bytes of those packets: link-layer header and IP packet.",
+                &["iface", "verdict", "reason"],
+            )?,
+            payloads: counter(
+                "guard_payloads_total",
+                "TCP payloads on a service's ports by the protocol they start with; undecided \
+                 counts first payloads of connections only.",
+                &["service", "protocol"],
+            )?,
+            events: counter(
+                "guard_events_total",
+                "Sampled events of single packets by their fate.",
+                &["outcome"],
+            )?,
+            attached: gauge(
+                "guard_xdp_attached",
+                "Whether the program is attached to the interface in this mode.",
+                &["iface", "mode"],
+            )?,
+            rules: gauge("guard_rules", "Rules in force in the kernel.", &["list"])?,
+            rules_configured: gauge("guard_rules_configured", "Rules configured.", &["list"])?,
+            map_capacity: gauge(
+                "guard_map_capacity",
+                "Entries that fit in a table of the kernel side.",
+                &["map"],
+            )?,
+            map_entries: gauge(
+                "guard_map_entries",
+                "Entries in a table of the kernel side, where the kernel can tell.",
+                &["map"],
+            )?,
+            reload_successful: gauge(
+                "guard_config_last_reload_successful",
+                "Whether the last configuration given was taken.",
+                &[],
+            )?,
+            reload_timestamp: gauge(
+                "guard_config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was taken.",
+                &[],
+            )?,
+            build_info: gauge("guard_build_info", "Always 1.", &["version"])?,
+            registry,
+        })
+    }
+
+    fn fill(&self, status: &Status) {
+        for interface in &status.interfaces {
+            self.fill_interface(interface);
+        }
+        for service in &status.services {
+            for (protocol, count) in &service.payloads {
+                self.payloads
+                    .with_label_values(&[&service.name, protocol])
+                    .inc_by(*count);
+            }
+        }
+        for (outcome, count) in [
+            ("emitted", status.events.emitted),
+            ("suppressed", status.events.suppressed),
+            ("lost", status.events.lost),
+        ] {
+            self.events.with_label_values(&[outcome]).inc_by(count);
+        }
+        for list in &status.rules {
+            let configured = self.rules_configured.with_label_values(&[&list.list]);
+            configured.set(gauge_value(list.configured));
+            self.rules
+                .with_label_values(&[&list.list])
+                .set(gauge_value(list.in_force));
+        }
+        for map in &status.maps {
+            self.map_capacity
+                .with_label_values(&[&map.map])
+                .set(gauge_value(map.capacity));
+            if let Some(entries) = map.entries {
+                self.map_entries
+                    .with_label_values(&[&map.map])
+                    .set(gauge_value(entries));
+            }
+        }
+        const NONE: &[&str] = &[];
+        // A configuration that is not taken ends the start, so one that runs was taken.
+        self.reload_successful.with_label_values(NONE).set(1);
+        self.reload_timestamp
+            .with_label_values(NONE)
+            .set(gauge_value(status.config_loaded_at));
+        self.build_info.with_label_values(&[&status.version]).set(1);
+    }
+
+    fn fill_interface(&self, interface: &InterfaceStatus) {
+        for mode in ["native", "generic"] {
+            let attached = interface.attached.as_deref() == Some(mode);
+            self.attached
+                .with_label_values(&[interface.name.as_str(), mode])
+                .set(attached.into());
+        }
+        for count in &interface.packets {
+            let labels = [
+                interface.name.as_str(),
+                count.verdict.as_str(),
+                count.reason.as_str(),
+            ];
+            self.packets
+                .with_label_values(&labels)
+                .inc_by(count.packets);
+            self.bytes.with_label_values(&labels).inc_by(count.bytes);
+        }
+    }
+}
+
+fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,277 @@
+//! What the agent protects and what it counted, at one moment: the answer of `guard status`, and
+//! what the metrics are made of.
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+};
+use serde::{Deserialize, Serialize};
+
+/// The agent at one moment.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Status {
+    /// Version of the agent.
+    pub version: String,
+    /// Process id of the agent.
+    pub pid: u32,
+    /// Seconds since it protects.
+    pub uptime_seconds: u64,
+    /// `enforce` or `dry-run`.
+    pub mode: String,
+    /// Every configured interface.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// Every service.
+    pub services: Vec<ServiceStatus>,
+    /// Limits for each source, as configured.
+    pub limits: serde_json::Value,
+    /// Rules, configured and in force.
+    pub rules: Vec<RuleStatus>,
+    /// Events of single packets.
+    pub events: EventStatus,
+    /// The packet path's clock.
+    pub clock: ClockStatus,
+    /// Tables of the kernel side.
+    pub maps: Vec<MapStatus>,
+    /// When the configuration in force was taken, in seconds since 1970.
+    pub config_loaded_at: u64,
+}
+
+/// An interface.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct InterfaceStatus {
+    /// Its name.
+    pub name: String,
+    /// `native` or `generic`; nothing while the program is not attached.
+    pub attached: Option<String>,
+    /// What there is to know about how it is attached.
+    pub note: Option<String>,
+    /// What was counted, without the counters that are zero.
+    pub packets: Vec<PacketCount>,
+}
+
+/// Packets under one verdict and reason.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct PacketCount {
+    /// What was done.
+    pub verdict: String,
+    /// Why.
+    pub reason: String,
+    /// Packets.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A service.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ServiceStatus {
+    /// Its name.
+    pub name: String,
+    /// Its ports, as configured.
+    pub ports: Vec<String>,
+    /// `required`, `optional` or `off`.
+    pub encryption: String,
+    /// `flag` or `drop`.
+    pub on_plaintext: String,
+    /// Payloads by what they start with: `undecided` counts first payloads only.
+    pub payloads: BTreeMap<String, u64>,
+}
+
+/// A list of rules.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RuleStatus {
+    /// `allow` or `deny`.
+    pub list: String,
+    /// Entries configured.
+    pub configured: u64,
+    /// Entries that the kernel holds.
+    pub in_force: u64,
+}
+
+/// Events of single packets, all of which are samples.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+pub struct EventStatus {
+    /// Logged.
+    pub emitted: u64,
+    /// Left out by the budget.
+    pub suppressed: u64,
+    /// Left out since the agent was not fast enough.
+    pub lost: u64,
+}
+
+/// The packet path's clock.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct ClockStatus {
+    /// `jiffies` or `coarse`.
+    pub source: String,
+    /// Nanoseconds of a tick: the grain of every limit.
+    pub tick_ns: u64,
+}
+
+/// A table of the kernel side.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct MapStatus {
+    /// Its name.
+    pub map: String,
+    /// How many entries fit.
+    pub capacity: u64,
+    /// How many there are, where the kernel can tell.
+    pub entries: Option<u64>,
+}
+
+/// Verdicts and reasons in the order they are shown.
+pub(crate) fn verdicts_and_reasons() -> impl Iterator<Item = (Verdict, Reason)> {
+    Verdict::ALL
+        .into_iter()
+        .flat_map(|verdict| Reason::ALL.into_iter().map(move |reason| (verdict, reason)))
+}
+
+impl Status {
+    /// For people, at 80 columns.
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        self.render_into(&mut text).unwrap_or_default();
+        text
+    }
+
+    fn render_into(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "guard {} · {} · up {} · pid {}",
+            self.version,
+            self.mode,
+            duration_text(self.uptime_seconds),
+            self.pid
+        )?;
+        for interface in &self.interfaces {
+            interface.render_into(text)?;
+        }
+        writeln!(
+            text,
+            "\nlimits for each source: {}",
+            limits_text(&self.limits)
+        )?;
+        for list in &self.rules {
+            writeln!(
+                text,
+                "{}: {} in force of {} configured",
+                list.list, list.in_force, list.configured
+            )?;
+        }
+        for service in &self.services {
+            service.render_into(text)?;
+        }
+        let EventStatus {
+            emitted,
+            suppressed,
+            lost,
+        } = self.events;
+        writeln!(
+            text,
+            "\nevents: {emitted} logged, {suppressed} left out by sampling, {lost} lost"
+        )
+    }
+}
+
+impl InterfaceStatus {
+    fn render_into(&self, text: &mut String) -> std::fmt::Result {
+        let attached = self.attached.as_deref().unwrap_or("NOT ATTACHED");
+        writeln!(text, "\n{}: {attached}", self.name)?;
+        if let Some(note) = &self.note {
+            writeln!(text, "  {note}")?;
+        }
+        if self.packets.is_empty() {
+            return writeln!(text, "  no packets yet");
+        }
+        writeln!(
+            text,
+            "  {:<11} {:<18} {:>16} {:>20}",
+            "VERDICT", "REASON", "PACKETS", "BYTES"
+        )?;
+        for count in &self.packets {
+            let PacketCount {
+                verdict,
+                reason,
+                packets,
+                bytes,
+            } = count;
+            writeln!(
+                text,
+                "  {verdict:<11} {reason:<18} {packets:>16} {bytes:>20}"
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl ServiceStatus {
+    fn render_into(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(
+            text,
+            "\nservice {}: encryption {}, plaintext: {}\n  ports {}",
+            self.name,
+            self.encryption,
+            self.on_plaintext,
+            self.ports.join(", ")
+        )?;
+        let seen: Vec<String> = self
+            .payloads
+            .iter()
+            .filter(|(_, count)| **count > 0)
+            .map(|(protocol, count)| format!("{protocol} {count}"))
+            .collect();
+        let seen = if seen.is_empty() {
+            "nothing yet".to_owned()
+        } else {
+            seen.join(", ")
+        };
+        writeln!(text, "  payloads seen: {seen}")
+    }
+}
+
+/// Payloads of each protocol under its word, none left out.
+pub(crate) fn payloads_by_word<E>(
+    count: impl Fn(Protocol) -> Result<u64, E>,
+) -> Result<BTreeMap<String, u64>, E> {
+    let by_word = |protocol: Protocol| Ok((protocol.name().to_owned(), count(protocol)?));
+    Protocol::ALL.into_iter().map(by_word).collect()
+}
+
+fn limits_text(limits: &serde_json::Value) -> String {
+    let text = |name: &str| {
+        limits
+            .get(name)
+            .and_then(|value| value.as_str())
+            .unwrap_or("?")
+    };
+    format!(
+        "packets {}, bytes {}, connections {}, burst {}",
+        text("packets"),
+        text("bytes"),
+        text("connections"),
+        text("burst")
+    )
+}
+
+fn duration_text(seconds: u64) -> String {
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    match (hours, minutes) {
+        (0, 0) => format!("{seconds} s"),
+        (0, _) => format!("{minutes} min {} s", seconds % 60),
+        _ => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(duration_text(59), "59 s");
+        assert_eq!(duration_text(61), "1 min 1 s");
+        assert_eq!(duration_text(90_061), "25 h 1 min");
+    }
+}
