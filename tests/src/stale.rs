@@ -58,8 +58,9 @@ fn owner(name: &str) -> Option<u32> {
     pid.parse().ok()
 }
 
+/// Whether the process has ended, if only as far as waiting to be collected.
 fn is_dead(pid: u32) -> bool {
-    !Path::new("/proc").join(pid.to_string()).exists()
+    fs::read_link(Path::new("/proc").join(pid.to_string()).join("exe")).is_err()
 }
 
 #[cfg(test)]
