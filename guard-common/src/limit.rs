@@ -13,6 +13,8 @@ use core::cell::Cell;
 pub const WAYS: usize = 4;
 /// Limits whose debts stand side by side in one table.
 pub const DEBTS: usize = 2;
+/// Ticks by which a CPU's clock may lag behind what another CPU has just written down.
+const MAX_SKEW: u32 = 16;
 
 /// Debt of a full burst, before it is rounded to whole units.
 const SCALE: u64 = 1 << 31;
@@ -42,11 +44,14 @@ impl Limit {
         idle: 0,
     };
 
-    /// Lets exactly `capacity` packets (1 to 2^31, clamped) through at once, and as many again in
-    /// every `burst_ns`, on a clock whose tick lasts `tick_ns`. Both times are at least 1.
+    /// Lets exactly `capacity` packets (at least 1) through at once, and as many again in every
+    /// `burst_ns`, on a clock whose tick lasts `tick_ns`. Both times are at least 1. More than
+    /// 2^31 are cut to that many at once, at the same rate.
     #[must_use]
     pub fn per_packet(capacity: u64, burst_ns: u64, tick_ns: u64) -> Self {
-        let capacity = capacity.clamp(1, SCALE);
+        let (asked, capacity) = (capacity.max(1), capacity.clamp(1, SCALE));
+        let burst_ns = u128::from(burst_ns) * u128::from(capacity) / u128::from(asked);
+        let burst_ns = burst_ns as u64;
         let cost = SCALE / capacity;
         Self::new(cost << FRACTION_BITS, cost * capacity, burst_ns, tick_ns)
     }
@@ -218,6 +223,7 @@ impl Way {
     fn owed(&self, now: u32, limits: &[Limit; DEBTS]) -> [u32; DEBTS] {
         // The tick counter wraps; so does the difference, rightly.
         let elapsed = now.wrapping_sub(self.tag_and_tick.get() as u32);
+        let elapsed = if elapsed >= MAX_SKEW.wrapping_neg() { 0 } else { elapsed };
         let word = self.debts.get();
         let mut debts = [word as u32, (word >> 32) as u32];
         for i in 0..DEBTS {

@@ -188,7 +188,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload
     }
     let payload = Payload {
         protocol: header[9],
-        hop_limit: header[8],
+        hop_limit: 0,
         offset: offset + header_len,
         len: len - header_len,
         fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
@@ -274,7 +274,7 @@ impl Address {
 pub struct Payload {
     /// Protocol number of what follows.
     pub protocol: u8,
-    /// Time to live, or hop limit.
+    /// Hop limit; 0 in IPv4, which has no neighbour discovery.
     pub hop_limit: u8,
     /// Where it starts in the frame.
     pub offset: usize,
@@ -350,7 +350,7 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
         if !is_extension(at.protocol) || at.fragment.offset != 0 {
             break;
         }
-        let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::Malformed)?;
+        let header: &[u8; 8] = frame.bytes(at.offset).ok_or(at.fragment.cut_short())?;
         let len = match at.protocol {
             PROTOCOL_FRAGMENT => {
                 at.fragment = Fragment::from_ipv6(u16::from_be_bytes([header[2], header[3]]));

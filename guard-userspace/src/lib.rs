@@ -1,11 +1,16 @@
 //! The host agent of `guard` and its command line, as a library for the binary and the tests.
 #![deny(unsafe_code)]
 
+pub mod agent;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod doctor;
+mod events;
 mod http;
+pub mod interface;
 pub mod kernel;
 pub mod logging;
 mod metrics;
+mod redact;
 pub mod status;

@@ -151,3 +151,22 @@ fn nothing_is_left_behind() -> Result<()> {
     assert!(!std::path::Path::new("/proc").join(pid.to_string()).exists());
     Ok(())
 }
+
+#[test]
+fn a_cable_is_silent_once_it_is_laid() -> Result<()> {
+    let (client, server) = cable()?;
+    std::thread::sleep(Duration::from_millis(200));
+    let before = [packets(&client)?, packets(&server)?];
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!([packets(&client)?, packets(&server)?], before);
+    Ok(())
+}
+
+/// How many packets the interface received.
+fn packets(interface: &Interface) -> Result<Option<u64>> {
+    let shown = interface
+        .namespace()
+        .ip(&format!("-json -s link show {}", interface.name()))?;
+    let links: serde_json::Value = serde_json::from_str(&shown)?;
+    Ok(links[0]["stats64"]["rx"]["packets"].as_u64())
+}

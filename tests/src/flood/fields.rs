@@ -61,7 +61,6 @@ impl Fields {
             ("ADDRESS_COUNT", &flood.sources),
             ("PORT_COUNT", &flood.ports),
             ("FRAME_COUNT", &flood.count),
-            ("BURST", &super::BURST),
         ];
         for (name, value) in words {
             loader.override_global(name, value, true);

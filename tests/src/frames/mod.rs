@@ -12,6 +12,7 @@
 //! it. Malformed ones are made after it, by patching bytes and cutting, which nothing follows.
 
 mod checksum;
+mod extension;
 mod network;
 mod transport;
 
@@ -19,7 +20,7 @@ use std::{fmt, str::FromStr};
 
 use anyhow::{Context as _, Result};
 
-pub use network::Extension;
+pub use extension::Extension;
 use network::Network;
 use transport::Transport;
 pub use transport::tcp;
