@@ -35,6 +35,7 @@ pub async fn run(config: Config) -> Result<()> {
     let mut stop = Stop::new()?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
+    state::refuse_strangers(&found)?;
     let watch = Watch::new(&config.interfaces).await?;
 
     let tick = measure_tick()?;

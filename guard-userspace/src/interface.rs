@@ -31,7 +31,7 @@ const NAMED: usize = 20;
 /// An interface at the moment it was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// The kernel's number, which no later interface of the namespace takes over soon.
+    /// The kernel's number, unique in the namespace at this moment.
     pub index: u32,
     /// Its name, unique at this moment.
     pub name: String,

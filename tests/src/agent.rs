@@ -104,16 +104,14 @@ impl Agent {
     /// Starts it on folders there are already.
     pub fn start_in(namespace: &Namespace, folder: Folder, flags: &[&str]) -> Result<Self> {
         let mut agent = Self::spawn_in(namespace, folder, flags)?;
-        agent.server.wait_until(START_TIMEOUT, |server| {
-            http::get(server.namespace(), LISTEN, "/readyz")
-                .is_ok_and(|answer| answer.status == 200)
-        })?;
+        agent.wait_until_ready()?;
         Ok(agent)
     }
 
     /// Starts it and does not wait: for one that is to fail.
     pub fn spawn_in(namespace: &Namespace, folder: Folder, flags: &[&str]) -> Result<Self> {
         let mut command = namespace.command(binary()?);
+        without_settings(&mut command);
         command.args([
             "run",
             "--log-format",
@@ -125,8 +123,22 @@ impl Agent {
         command.arg("--state-dir").arg(folder.state());
         command.arg("--bpffs").arg(folder.bpffs());
         command.args(flags);
+        Self::spawn(namespace, folder, command)
+    }
+
+    /// Runs a command that starts it, made by whoever wants its folders, or its environment, to be
+    /// said in another way.
+    pub fn spawn(namespace: &Namespace, folder: Folder, command: Command) -> Result<Self> {
         let server = Server::start(namespace, command, &folder.join("log"), Ready::Started)?;
         Ok(Self { server, folder })
+    }
+
+    /// Waits until it protects, or again protects, everything it should.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        self.server.wait_until(START_TIMEOUT, |server| {
+            http::get(server.namespace(), LISTEN, "/readyz")
+                .is_ok_and(|answer| answer.status == 200)
+        })
     }
 
     /// The process.
@@ -165,6 +177,14 @@ impl Agent {
             .arg("--socket")
             .arg(self.folder.socket());
         command.output().context("cannot run guard")
+    }
+
+    /// What `guard status --output json` says of it.
+    pub fn status(&self) -> Result<Value> {
+        let output = self.cli(&["status", "--output", "json"])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        serde_json::from_slice(&output.stdout)
+            .with_context(|| format!("`guard status` ended with {}: {said}", output.status))
     }
 
     /// Stops it by SIGTERM.
@@ -242,7 +262,7 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 /// Keeps the caller's own `GUARD_…` variables, each of which is a flag, from the agent under test.
-fn without_settings(command: &mut Command) {
+pub fn without_settings(command: &mut Command) {
     let names = env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_string_lossy().starts_with("GUARD_")) {
         command.env_remove(name);

@@ -20,11 +20,20 @@ pub struct DropCounter {
 impl DropCounter {
     /// Attaches to the interface, natively.
     pub fn attach(interface: &Interface) -> Result<Self> {
+        Self::attach_as(interface, XdpMode::Driver)
+    }
+
+    /// Attaches to the interface in the kernel's generic path.
+    pub fn attach_generic(interface: &Interface) -> Result<Self> {
+        Self::attach_as(interface, XdpMode::Skb)
+    }
+
+    fn attach_as(interface: &Interface, mode: XdpMode) -> Result<Self> {
         let mut object = object::load(&mut EbpfLoader::new())?;
         let program = object::xdp(&mut object, "count_drop")?;
         interface.namespace().run(|| {
             program
-                .attach(interface.name(), XdpMode::Driver)
+                .attach(interface.name(), mode)
                 .context("cannot attach count_drop")?;
             Ok(())
         })?;

@@ -20,6 +20,7 @@ pub mod process;
 mod scheduling;
 pub mod scratch;
 pub mod servers;
+pub mod stage;
 mod stale;
 
 pub use netns::Namespace;

@@ -2,7 +2,7 @@
 
 use std::{fs, net::IpAddr, process::Command};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::{Namespace, command, frames::Mac, scheduling};
@@ -63,6 +63,29 @@ impl<'a> Cable<'a> {
     }
 }
 
+/// An XDP program on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachedXdp {
+    /// `native`, `generic` or `offloaded`.
+    pub mode: &'static str,
+    /// The kernel's number of the program.
+    pub program_id: u32,
+}
+
+impl AttachedXdp {
+    fn read(shown: &Value) -> Result<Self> {
+        // The numbers are those of `XDP_ATTACHED_*`.
+        let mode = match shown["mode"].as_u64() {
+            Some(1) => "native",
+            Some(2) => "generic",
+            Some(3) => "offloaded",
+            _ => bail!("an XDP program in no mode we know: {shown}"),
+        };
+        let program_id = shown["prog"]["id"].as_u64().context("no program id")? as u32;
+        Ok(Self { mode, program_id })
+    }
+}
+
 /// One end of a cable.
 #[derive(Clone, Debug)]
 pub struct Interface {
@@ -106,6 +129,15 @@ impl Interface {
     /// Its hardware address.
     pub fn mac(&self) -> Mac {
         self.mac
+    }
+
+    /// The XDP program on it, as `ip` shows it.
+    pub fn xdp(&self) -> Result<Option<AttachedXdp>> {
+        let shown = self
+            .namespace
+            .ip(&format!("-json link show {}", self.name))?;
+        let links: Value = serde_json::from_str(&shown).context("what ip shows")?;
+        links[0].get("xdp").map(AttachedXdp::read).transpose()
     }
 
     /// Adds an address with its prefix length, such as `10.0.0.1/24`; as many as wanted.

@@ -50,6 +50,13 @@ impl Nginx {
         Ok(Self { server, folder })
     }
 
+    /// Serves `content` under `/files/name`.
+    pub fn publish(&self, name: &str, content: &[u8]) -> Result<()> {
+        let folder = self.folder.join("files");
+        fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(name), content))?;
+        Ok(())
+    }
+
     /// Its certificate, which a client may trust for [`HOST`].
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
@@ -95,7 +102,7 @@ http {{
     client_body_temp_path temp-body; proxy_temp_path temp-proxy; fastcgi_temp_path temp-fastcgi;
     uwsgi_temp_path temp-uwsgi; scgi_temp_path temp-scgi;
     ssl_certificate certificate.pem; ssl_certificate_key key.pem; ssl_session_cache off;
-    server {{ {listen} location / {{ return 200 \"ok\\n\"; }} }}
+    server {{ {listen} location / {{ return 200 \"ok\\n\"; }} location /files/ {{ root .; }} }}
 }}
 "
     )

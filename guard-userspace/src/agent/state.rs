@@ -52,7 +52,6 @@ impl Agent {
         tick: Tick,
         found: &[Interface],
     ) -> Result<Self> {
-        refuse_strangers(found)?;
         let mut attached = Vec::new();
         for (interface, position) in found.iter().zip(0..) {
             let Interface { name, index, .. } = interface;
@@ -112,14 +111,14 @@ impl Agent {
 }
 
 /// Guard lives beside nobody, and replaces nobody.
-fn refuse_strangers(found: &[Interface]) -> Result<()> {
+pub(super) fn refuse_strangers(found: &[Interface]) -> Result<()> {
     for interface in found {
         if let Some(xdp) = &interface.xdp {
             let name = &interface.name;
             let hint = if xdp.program_name == crate::kernel::PROGRAM {
                 "is another guard agent running?"
             } else {
-                "guard never replaces a stranger's program"
+                "guard never replaces a stranger's program."
             };
             bail!(
                 "{name} has an XDP program already, `{}` (id {}, {}): {hint} Stop its owner, or \

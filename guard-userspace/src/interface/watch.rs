@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use futures_util::StreamExt as _;
-use futures_util::stream::BoxStream;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use rtnetlink::{
-    Handle, MulticastGroup, new_multicast_connection,
+    MulticastGroup, new_multicast_connection,
     packet_core::NetlinkPayload,
     packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkMessage},
 };
 use tokio::{sync::mpsc, task::JoinSet};
+use tracing::warn;
 
 use super::{InterfaceError, links, name};
 
@@ -38,7 +38,7 @@ pub enum Change {
 #[derive(Debug)]
 pub struct Watch {
     changes: mpsc::Receiver<Change>,
-    _tasks: JoinSet<()>,
+    _follower: JoinSet<()>,
 }
 
 impl Watch {
@@ -48,20 +48,17 @@ impl Watch {
     /// # Errors
     /// The kernel cannot be asked.
     pub async fn new(names: &[String]) -> Result<Self, InterfaceError> {
-        let (connection, handle, messages) = new_multicast_connection(&[MulticastGroup::Link])
-            .map_err(InterfaceError::Socket)?;
-        let mut tasks = JoinSet::new();
-        tasks.spawn(connection);
-        // From here on the kernel tells of changes, so none falls between the list and the watch.
         let mut known = Known::new(names);
-        known.compare(&links(&handle).await?);
-        let payloads = messages.map(|(message, _)| message.payload).boxed();
+        let (subscription, links) = Subscription::start().await?;
+        known.compare(&links);
         let (sender, changes) = mpsc::channel(WAITING);
-        tasks.spawn(async move {
-            // Dropping the sender is how the reader learns of the end.
-            let _ = follow(known, handle, payloads, sender).await;
+        let mut follower = JoinSet::new();
+        follower.spawn(async move {
+            if let Err(error) = follow(known, subscription, sender).await {
+                warn!(%error, "interfaces are no longer watched");
+            }
         });
-        Ok(Self { changes, _tasks: tasks })
+        Ok(Self { changes, _follower: follower })
     }
 
     /// Waits for the next change. A call that is dropped while it waits loses none.
@@ -76,22 +73,50 @@ impl Watch {
 /// Passes on changes until the socket closes, the kernel does not answer or nobody reads.
 async fn follow(
     mut known: Known,
-    handle: Handle,
-    mut messages: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    mut subscription: Subscription,
     changes: mpsc::Sender<Change>,
 ) -> Result<(), InterfaceError> {
-    while let Some(message) = messages.next().await {
-        let news = match message {
-            // The kernel had more to tell than the socket could hold.
-            NetlinkPayload::Overrun(_) => known.compare(&links(&handle).await?),
+    loop {
+        let news = match subscription.next().await? {
+            // The kernel had more to tell than the socket could hold. It says so ahead of what
+            // the socket does hold, which is old by now: a new one starts from a list.
+            NetlinkPayload::Overrun(_) => {
+                let (new, links) = Subscription::start().await?;
+                subscription = new;
+                known.compare(&links)
+            }
             NetlinkPayload::InnerMessage(message) => known.apply(&message),
             _ => continue,
         };
         for change in news {
-            changes.send(change).await.map_err(|_| InterfaceError::Closed)?;
+            if changes.send(change).await.is_err() {
+                return Ok(());
+            }
         }
     }
-    Ok(())
+}
+
+/// A socket on which the kernel tells of interfaces.
+struct Subscription {
+    messages: BoxStream<'static, NetlinkPayload<RouteNetlinkMessage>>,
+    _connection: JoinSet<()>,
+}
+
+impl Subscription {
+    /// Subscribes, and lists what there is then, so that no change falls between the two.
+    async fn start() -> Result<(Self, Vec<LinkMessage>), InterfaceError> {
+        let (connection, handle, messages) = new_multicast_connection(&[MulticastGroup::Link])
+            .map_err(InterfaceError::Socket)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        let links = links(&handle).await?;
+        let messages = messages.map(|(message, _)| message.payload).boxed();
+        Ok((Self { messages, _connection: tasks }, links))
+    }
+
+    async fn next(&mut self) -> Result<NetlinkPayload<RouteNetlinkMessage>, InterfaceError> {
+        self.messages.next().await.ok_or(InterfaceError::Closed)
+    }
 }
 
 /// The watched names, and the index of each that is there.

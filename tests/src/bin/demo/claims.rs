@@ -121,6 +121,7 @@ fn client(evidence: &Evidence) -> Vec<Claim> {
 
 fn plaintext(evidence: &Evidence) -> Vec<Claim> {
     let flagged = evidence.plaintext.event.is_some();
+    let described = evidence.plaintext.is_described();
     let served = evidence.plaintext.answer.is_ok();
     let token = &evidence.plaintext.token;
     let places = [
@@ -136,6 +137,11 @@ fn plaintext(evidence: &Evidence) -> Vec<Claim> {
             sentence: "the plaintext request was flagged, and served",
             holds: flagged && served,
             figures: format!("flagged: {flagged}, served: {served}"),
+        },
+        Claim {
+            sentence: "the event tells the request and that a Bearer token came with it",
+            holds: described,
+            figures: format!("told: {described}"),
         },
         Claim {
             sentence: "the token is nowhere in the log, the events or the metrics",

@@ -58,6 +58,13 @@ impl Floods {
         self.dropped_packets + self.dropped_connections + self.dropped_otherwise
     }
 
+    /// Drops for too many packets, of the UDP flood and of the SYN flood. guard's metrics carry no
+    /// source, but of the UDP flood nothing is dropped for another reason.
+    pub(crate) fn dropped_packets_by_source(&self) -> [u64; 2] {
+        let of_udp = self.udp.stopped().min(self.dropped_packets);
+        [of_udp, self.dropped_packets - of_udp]
+    }
+
     /// Sends both at once and watches.
     pub(crate) fn run(
         scene: &Scene,

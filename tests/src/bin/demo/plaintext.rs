@@ -18,6 +18,8 @@ use crate::{
 const POLL: Duration = Duration::from_millis(100);
 const POLLS: u32 = 50;
 
+const PATH: &str = "/v1/orders";
+
 pub(crate) struct Plaintext {
     pub(crate) answer: Outcome,
     /// The secret nobody may repeat.
@@ -30,13 +32,11 @@ impl Plaintext {
     /// Sends the request and waits until the agent has something to say about it.
     pub(crate) fn send(scene: &Scene, agent: &Agent, interrupt: &Interrupt) -> Result<Self> {
         let token = random_token()?;
-        println!(
-            "$ curl -H 'Authorization: Bearer <random>' http://{SERVER}:{PLAIN_PORT}/v1/orders"
-        );
+        println!("$ curl -H 'Authorization: Bearer <random>' http://{SERVER}:{PLAIN_PORT}{PATH}");
         let answer = Curl::new(scene.client.namespace())
             .from(IpAddr::V4(PLAIN_CLIENT))
             .header(&format!("Authorization: Bearer {token}"))
-            .http(IpAddr::V4(SERVER), PLAIN_PORT, "/v1/orders")?;
+            .http(IpAddr::V4(SERVER), PLAIN_PORT, PATH)?;
         println!("the server answered {}", answer.status);
         let mut event = event_about_it(agent);
         for _ in 0..POLLS {
@@ -51,6 +51,18 @@ impl Plaintext {
             token,
             event,
         })
+    }
+
+    /// Whether the event says what was asked for and that a token came with it.
+    pub(crate) fn is_described(&self) -> bool {
+        let says = |name, word: &str| {
+            let value = self
+                .event
+                .as_ref()
+                .and_then(|event| field(event, name)?.as_str());
+            value.is_some_and(|value| value.to_lowercase().contains(word))
+        };
+        says("request", PATH) && says("credentials", "bearer")
     }
 }
 

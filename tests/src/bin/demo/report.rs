@@ -34,29 +34,14 @@ fn print_sources(evidence: &Evidence) {
         &failures.to_string(),
         "",
     ]);
-    flood_row(
-        udp,
-        "UDP, 64-byte frames",
-        &format!("limit_packets {}", commas(udp.stopped())),
-    );
-    let connections = evidence.floods.dropped_connections;
-    let packets = evidence
-        .floods
-        .dropped_packets
-        .saturating_sub(udp.stopped());
+    let [of_udp, of_syn] = evidence.floods.dropped_packets_by_source();
+    flood_row(udp, "UDP, 64-byte frames", &[("limit_packets", of_udp)]);
+    let connections = ("limit_connections", evidence.floods.dropped_connections);
     flood_row(
         syn,
         &format!("TCP SYN to {TLS_PORT}"),
-        &format!("limit_packets {}", commas(packets)),
+        &[("limit_packets", of_syn), connections],
     );
-    row([
-        "",
-        "",
-        "",
-        "",
-        "",
-        &format!("limit_connections {}", commas(connections)),
-    ]);
     let answer = &evidence.plaintext.answer;
     let served = u8::from(answer.is_ok());
     row([
@@ -65,26 +50,29 @@ fn print_sources(evidence: &Evidence) {
         &format!("HTTP request to {PLAIN_PORT}"),
         &served.to_string(),
         &(1 - served).to_string(),
-        "plaintext: flagged, not dropped",
+        "plaintext (flagged)",
     ]);
     println!(
         "\nSent is the generators' count, got through the count of the server's stack behind guard.\n\
-         guard itself counted {} drops; {} frames were lost in the virtual cable before it.",
+         guard itself counted {} drops by their reasons; {} frames were lost in the cable before it.",
         commas(evidence.floods.dropped_in_all()),
         commas(evidence.floods.lost)
     );
 }
 
-fn flood_row(flood: &Outcome, what: &str, why: &str) {
+fn flood_row(flood: &Outcome, what: &str, reasons: &[(&str, u64)]) {
+    let reasons: Vec<_> = reasons
+        .iter()
+        .filter(|(_, packets)| *packets > 0)
+        .map(|(reason, packets)| format!("{reason} {}", commas(*packets)))
+        .collect();
     let (sent, through) = (commas(flood.sent.frames), commas(flood.got_through));
-    row([
-        &flood.source.to_string(),
-        &sent,
-        what,
-        &through,
-        &commas(flood.stopped()),
-        why,
-    ]);
+    let (source, stopped) = (flood.source.to_string(), commas(flood.stopped()));
+    let why = reasons.first().map_or("", String::as_str);
+    row([&source, &sent, what, &through, &stopped, why]);
+    for why in reasons.iter().skip(1) {
+        row(["", "", "", "", "", why]);
+    }
 }
 
 fn row([source, sent, what, through, dropped, why]: [&str; 6]) {

@@ -74,7 +74,7 @@ impl Scene {
 
     /// Starts `guard run` on the server's interface.
     pub(crate) fn start_agent(&self) -> Result<Agent> {
-        let packets = format!("{PACKETS_PER_SECOND}/s");
+        let packets = format!("{}k/s", PACKETS_PER_SECOND / 1000);
         let connections = format!("{}/min", CONNECTIONS_PER_SECOND * 60);
         let ports = format!("{PLAIN_PORT},{TLS_PORT}");
         let flags = [

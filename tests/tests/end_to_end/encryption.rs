@@ -1,0 +1,142 @@
+//! What is encrypted is left alone; what is not is told, and dropped where that is asked for.
+
+use std::net::IpAddr;
+
+use anyhow::Result;
+use lab::{
+    agent::{Agent, field},
+    stage::{CLIENT, CLIENT_V6, OTHER, SERVER, SERVER_V6},
+};
+
+use crate::{
+    PLAIN_PORT, Site, TIMED_OUT, dropped, packets, payloads, server_for, stop, wait_for_event,
+};
+
+const CLIENTS: [IpAddr; 2] = [IpAddr::V4(CLIENT), IpAddr::V6(CLIENT_V6)];
+const SECRET: &str = "c0ffee-4b1d-5ec2e7";
+
+#[test]
+fn https_passes_and_counts_as_tls() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&["--xdp-mode", "native"])?;
+    for client in CLIENTS {
+        let answer = site.https(client)?;
+        assert!(answer.is_ok(), "{client}: {answer:?}");
+    }
+    assert_eq!(payloads(&agent, "api", "tls")?, 2, "one ClientHello each");
+    assert_eq!(payloads(&agent, "api", "http1")?, 0);
+    assert_eq!(packets(&agent, "pass", "plaintext")?, 0);
+    assert_eq!(dropped(&agent)?, 0);
+    assert_eq!(agent.log().with("event", "plaintext").count(), 0);
+    stop(agent)
+}
+
+#[test]
+fn plain_http_is_served_and_told_without_its_secrets() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&[])?;
+    for client in CLIENTS {
+        let curl = site.curl(client);
+        let curl = curl.header(&format!("Authorization: Bearer {SECRET}"));
+        let answer = curl.http(server_for(client), PLAIN_PORT, "/v1/orders")?;
+        assert!(answer.is_ok(), "flagged, not dropped: {answer:?}");
+        assert_event(&agent, client)?;
+    }
+    assert_eq!(payloads(&agent, "api", "http1")?, 2);
+    assert_eq!(packets(&agent, "pass", "plaintext")?, 2);
+    assert_eq!(dropped(&agent)?, 0);
+    assert_secret_is_nowhere(&agent)?;
+    stop(agent)
+}
+
+fn assert_event(agent: &Agent, client: IpAddr) -> Result<()> {
+    let event = wait_for_event(agent, "plaintext", client)?;
+    let says = |name: &str| field(&event, name).and_then(|value| value.as_str());
+    assert_eq!(says("service"), Some("api"), "{event}");
+    assert_eq!(says("protocol"), Some("http1"), "{event}");
+    assert_eq!(says("verdict"), Some("pass"), "{event}");
+    assert_eq!(says("iface"), Some("eth0"), "{event}");
+    let port = field(&event, "port").and_then(serde_json::Value::as_u64);
+    assert_eq!(port, Some(PLAIN_PORT.into()), "{event}");
+    let request = says("request").unwrap_or_default();
+    assert!(request.contains("GET /v1/orders"), "{event}");
+    let credentials = says("credentials").unwrap_or_default();
+    assert!(credentials.to_lowercase().contains("bearer"), "{event}");
+    Ok(())
+}
+
+fn assert_secret_is_nowhere(agent: &Agent) -> Result<()> {
+    let status = agent.status()?.to_string();
+    let table = String::from_utf8(agent.cli(&["status"])?.stdout)?;
+    let metrics = agent.get("/metrics")?.body;
+    let log = agent.log();
+    for text in [&status, &table, &metrics, log.text()] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_secret_in_the_path_is_not_told() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&[])?;
+    let path = format!("/v1/orders?access_token={SECRET}&page=2");
+    let answer = site.curl(CLIENT.into()).http(SERVER.into(), PLAIN_PORT, &path)?;
+    assert!(answer.is_ok(), "{answer:?}");
+    wait_for_event(&agent, "plaintext", CLIENT)?;
+    assert_secret_is_nowhere(&agent)?;
+    stop(agent)
+}
+
+#[test]
+fn plaintext_is_dropped_where_that_is_asked_for() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&["--on-plaintext", "drop"])?;
+    for client in CLIENTS {
+        assert_eq!(site.http_in_vain(client)?.exit, TIMED_OUT, "{client}");
+        let event = wait_for_event(&agent, "plaintext", client)?;
+        assert_eq!(field(&event, "verdict").and_then(|v| v.as_str()), Some("drop"));
+        assert!(site.https(client)?.is_ok(), "HTTPS lives: {client}");
+    }
+    let plaintext = packets(&agent, "drop", "plaintext")?;
+    assert!(plaintext >= 2, "{plaintext}");
+    assert_eq!(dropped(&agent)?, plaintext, "nothing else is dropped");
+    assert_eq!(packets(&agent, "pass", "plaintext")?, 0);
+    stop(agent)
+}
+
+#[test]
+fn services_differ_in_what_they_demand() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard_configured(
+        r#"
+        interfaces = ["eth0"]
+        [[service]]
+        name = "strict"
+        ports = [8443]
+        on_plaintext = "drop"
+        [[service]]
+        name = "mixed"
+        ports = [8080]
+        encryption = "optional"
+        [[service]]
+        name = "legacy"
+        ports = ["9000-9010"]
+        encryption = "off"
+        "#,
+    )?;
+    assert!(site.https(CLIENT)?.is_ok());
+    assert!(site.http(CLIENT)?.is_ok(), "optional");
+    let refused = site.curl(OTHER.into()).http(SERVER.into(), 9005, "/")?;
+    assert_eq!(refused.exit, 7, "nobody listens there: {refused:?}");
+    assert_eq!(payloads(&agent, "strict", "tls")?, 1);
+    assert_eq!(payloads(&agent, "mixed", "http1")?, 1, "counted all the same");
+    assert_eq!(packets(&agent, "pass", "plaintext")?, 0, "but not flagged");
+    let strict = site.curl(CLIENT_V6.into()).timeout(crate::IN_VAIN);
+    let strict = strict.http(SERVER_V6.into(), crate::TLS_PORT, "/")?;
+    assert_eq!(strict.exit, TIMED_OUT, "plaintext to the strict one");
+    let names = agent.status()?["services"].clone();
+    let names: Vec<_> = names.as_array().into_iter().flatten().collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    stop(agent)
+}

@@ -1,0 +1,258 @@
+//! Tables of cases: frames, what becomes of them, and every count they change.
+
+use std::{
+    collections::BTreeSet,
+    fmt::{Display, Write as _},
+    net::IpAddr,
+    time::Duration,
+};
+
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::COARSE_TICK_NS,
+};
+use lab::frames::{Frame, Packet};
+
+use crate::rig::{Counts, MANUAL, Rig, XDP_DROP, XDP_PASS, difference, packet_names, payload_name};
+
+/// The protected host.
+pub(crate) const HOST_V4: &str = "192.0.2.1";
+pub(crate) const HOST_V6: &str = "2001:db8:ffff::1";
+
+/// From one case to the next this much time passes, so that every debt has leaked away and every
+/// budget is fresh.
+const BETWEEN_CASES: Duration = Duration::from_secs(7200);
+
+/// Steps that belong together. Each case starts at a second of its own, all debts forgotten.
+pub(crate) struct Case {
+    name: String,
+    steps: Vec<Step>,
+}
+
+pub(crate) fn case(name: impl Display, steps: impl IntoIterator<Item = Step>) -> Case {
+    Case {
+        name: name.to_string(),
+        steps: steps.into_iter().collect(),
+    }
+}
+
+/// A frame, sent once or several times, and what must come of it. What it does not name must not
+/// change.
+#[derive(Clone)]
+pub(crate) struct Step {
+    frame: Bytes,
+    verdict: Verdict,
+    reason: Reason,
+    times: u64,
+    after: Duration,
+    counted_bytes: u64,
+    emitted: u64,
+    suppressed: u64,
+    payload: Option<String>,
+}
+
+/// The frame passes, and counts as that.
+pub(crate) fn passes(frame: impl Into<Bytes>, reason: Reason) -> Step {
+    step(frame.into(), Verdict::Pass, reason)
+}
+
+/// The frame is dropped for `reason`.
+pub(crate) fn drops(frame: impl Into<Bytes>, reason: Reason) -> Step {
+    step(frame.into(), Verdict::Drop, reason)
+}
+
+/// The frame passes in dry-run, and counts as what would have been dropped.
+pub(crate) fn would_drop(frame: impl Into<Bytes>, reason: Reason) -> Step {
+    step(frame.into(), Verdict::WouldDrop, reason)
+}
+
+fn step(frame: Bytes, verdict: Verdict, reason: Reason) -> Step {
+    // Unsound frames have no source to tell of; all else that is held against one is told.
+    let told = !matches!(
+        reason,
+        Reason::Pass | Reason::Allow | Reason::Malformed | Reason::Fragment
+    );
+    Step {
+        counted_bytes: frame.0.len() as u64,
+        frame,
+        verdict,
+        reason,
+        times: 1,
+        after: Duration::ZERO,
+        emitted: u64::from(told),
+        suppressed: 0,
+        payload: None,
+    }
+}
+
+impl Step {
+    /// Sends the frame so many times, all to the same end.
+    pub(crate) fn times(mut self, times: u64) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// Lets time pass before it is sent.
+    pub(crate) fn after(mut self, pause: Duration) -> Self {
+        self.after = pause;
+        self
+    }
+
+    /// Counts each frame as so many bytes, where they are not all of the frame's.
+    pub(crate) fn counted_as(mut self, bytes: usize) -> Self {
+        self.counted_bytes = bytes as u64;
+        self
+    }
+
+    /// Each frame has a payload that starts with `protocol`.
+    pub(crate) fn payload(mut self, service: &str, protocol: Protocol) -> Self {
+        self.payload = Some(payload_name(service, protocol));
+        self
+    }
+
+    /// Of the events, so many are left out since the budget is spent.
+    pub(crate) fn suppressed(mut self, events: u64) -> Self {
+        self.suppressed = events;
+        self
+    }
+
+    fn expected(&self) -> Counts {
+        let [packets, bytes] = packet_names(self.verdict, self.reason);
+        let mut counts = Counts::from([
+            (packets, self.times),
+            (bytes, self.times * self.counted_bytes),
+            (
+                "events emitted".to_owned(),
+                self.times * self.emitted - self.suppressed,
+            ),
+            ("events suppressed".to_owned(), self.suppressed),
+        ]);
+        counts.extend(self.payload.clone().map(|name| (name, self.times)));
+        counts.retain(|_, count| *count != 0);
+        counts
+    }
+
+    fn action(&self) -> u32 {
+        match self.verdict {
+            Verdict::Drop => XDP_DROP,
+            Verdict::Pass | Verdict::WouldDrop => XDP_PASS,
+        }
+    }
+
+    /// Sends the frame and says in `failures` what did not come as expected.
+    fn run(&self, rig: &mut Rig, failures: &mut String) {
+        let before = rig.counts();
+        let actions: Vec<u32> = (0..self.times).map(|_| rig.judge(&self.frame.0)).collect();
+        let changes = difference(&before, &rig.counts());
+        let expected = self.expected();
+        let wrong = actions.iter().position(|action| *action != self.action());
+        if wrong.is_none() && changes == expected {
+            return;
+        }
+        if let Some(wrong) = wrong {
+            let (got, wanted) = (actions[wrong], self.action());
+            line(
+                failures,
+                format_args!("frame {wrong}: XDP action {got}, not {wanted}"),
+            );
+        }
+        let names = expected.keys().chain(changes.keys());
+        let names: BTreeSet<&String> = names.collect();
+        for name in names {
+            let of = |counts: &Counts| counts.get(name).copied().unwrap_or(0);
+            if of(&changes) != of(&expected) {
+                let (got, wanted) = (of(&changes), of(&expected));
+                line(failures, format_args!("{name}: {got:+}, not {wanted:+}"));
+            }
+        }
+    }
+}
+
+/// Loads the kernel side with `configuration`, goes through the cases in turn and shows all that
+/// did not come as expected.
+pub(crate) fn check(configuration: &str, cases: impl IntoIterator<Item = Case>) {
+    check_from(BETWEEN_CASES, configuration, cases);
+}
+
+/// The same, with the clock at `now` in the beginning.
+pub(crate) fn check_from(
+    mut now: Duration,
+    configuration: &str,
+    cases: impl IntoIterator<Item = Case>,
+) {
+    let mut rig = Rig::load(configuration, MANUAL);
+    let mut failures = String::new();
+    for case in cases {
+        for (number, step) in case.steps.iter().enumerate() {
+            now += step.after;
+            let now_ns = u64::try_from(now.as_nanos()).expect("a time of this age");
+            rig.kernel
+                .set_manual_clock(now_ns)
+                .expect("setting the clock");
+            let mut failure = String::new();
+            step.run(&mut rig, &mut failure);
+            if !failure.is_empty() {
+                let name = &case.name;
+                let _ = write!(failures, "\n{name}, step {}:\n{failure}", number + 1);
+            }
+        }
+        now += BETWEEN_CASES;
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+fn line(text: &mut String, what: impl Display) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "    {what}");
+}
+
+/// So many ticks of the clock.
+pub(crate) fn ticks(count: u64) -> Duration {
+    Duration::from_nanos(COARSE_TICK_NS * count)
+}
+
+/// The bytes of a frame.
+#[derive(Clone)]
+pub(crate) struct Bytes(Vec<u8>);
+
+impl From<Packet> for Bytes {
+    fn from(packet: Packet) -> Self {
+        packet.build().into()
+    }
+}
+
+impl From<Frame> for Bytes {
+    fn from(frame: Frame) -> Self {
+        Self(frame.to_vec())
+    }
+}
+
+impl From<Vec<u8>> for Bytes {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+}
+
+/// A packet of either family from `source` to the protected host.
+pub(crate) fn from(source: &str) -> Packet {
+    match source.parse().expect("an address") {
+        IpAddr::V4(_) => Packet::ipv4(source, HOST_V4),
+        IpAddr::V6(_) => Packet::ipv6(source, HOST_V6),
+    }
+}
+
+/// A UDP datagram.
+pub(crate) fn udp(source: &str) -> Packet {
+    from(source).udp(5_000, 53).payload("12345678")
+}
+
+/// An ACK without a payload to a TCP port.
+pub(crate) fn ack(source: &str, port: u16) -> Packet {
+    from(source).tcp(40_000, port)
+}
+
+/// A SYN to a TCP port.
+pub(crate) fn syn(source: &str, port: u16) -> Packet {
+    ack(source, port).flags(lab::frames::tcp::SYN)
+}

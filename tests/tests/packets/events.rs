@@ -1,0 +1,283 @@
+//! What is told of single packets.
+
+use std::{mem::offset_of, net::Ipv6Addr, time::Duration};
+
+use aya::maps::{MapData, RingBuf};
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::{EXCERPT_LEN, Event, Excerpt},
+};
+use lab::frames::{Packet, tcp};
+
+use crate::{
+    case::{ack, case, check, drops, from, passes, syn, udp},
+    rig::{MANUAL, Rig, XDP_DROP, XDP_PASS},
+};
+
+const A: &str = "203.0.113.1";
+const REQUEST: &str = "GET /v1/orders HTTP/1.1\r\nAuthorization: Bearer 4711\r\n\r\n";
+
+const CONFIGURATION: &str = r#"
+    deny = [{ cidr = "198.51.100.0/24" }, { cidr = "2001:db8:bad::/48" }]
+    limits = { packets = "1000/s", connections = "1/s" }
+    [[service]]
+    name = "flags"
+    ports = [8080]
+    [[service]]
+    name = "drops"
+    ports = [8443]
+    on_plaintext = "drop"
+    allow = ["203.0.113.0/24"]
+"#;
+
+/// A kernel side and the reader of its events.
+struct Told {
+    rig: Rig,
+    events: RingBuf<MapData>,
+}
+
+impl Told {
+    fn new(configuration: &str) -> Self {
+        let mut rig = Rig::load(configuration, MANUAL);
+        let events = rig.kernel.take_events().expect("the events");
+        Self { rig, events }
+    }
+
+    /// What is told of a frame, in bytes.
+    fn of(&mut self, frame: &[u8], action: u32) -> Vec<u8> {
+        assert_eq!(self.rig.judge(frame), action);
+        let told = self.events.next().expect("an event").to_vec();
+        assert!(self.events.next().is_none(), "one event a packet");
+        told
+    }
+}
+
+/// An event, read field by field where `repr(C)` puts them.
+fn decode(bytes: &[u8]) -> Event {
+    let word = |at: usize| {
+        let bytes = bytes[at..].first_chunk().expect("a whole event");
+        u32::from_ne_bytes(*bytes)
+    };
+    let half = |at: usize| u16::from_ne_bytes([bytes[at], bytes[at + 1]]);
+    Event {
+        source: *bytes.first_chunk().expect("a whole event"),
+        seq: word(offset_of!(Event, seq)),
+        interface: word(offset_of!(Event, interface)),
+        packet_bytes: word(offset_of!(Event, packet_bytes)),
+        excerpt_len: word(offset_of!(Event, excerpt_len)),
+        source_port: half(offset_of!(Event, source_port)),
+        port: half(offset_of!(Event, port)),
+        service_plus_one: half(offset_of!(Event, service_plus_one)),
+        verdict: bytes[offset_of!(Event, verdict)],
+        reason: bytes[offset_of!(Event, reason)],
+        protocol: bytes[offset_of!(Event, protocol)],
+        reserved: [0; 7],
+    }
+}
+
+/// The event of a frame that was refused, as far as all of them are alike.
+fn refused(source: &str, frame: &[u8], reason: Reason) -> Event {
+    let source: std::net::IpAddr = source.parse().expect("an address");
+    let source = match source {
+        std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        std::net::IpAddr::V6(v6) => v6,
+    };
+    Event {
+        source: Ipv6Addr::octets(&source),
+        seq: 0,
+        interface: 0,
+        packet_bytes: frame.len() as u32,
+        excerpt_len: 0,
+        source_port: 0,
+        port: 0,
+        service_plus_one: 0,
+        verdict: Verdict::Drop as u8,
+        reason: reason as u8,
+        protocol: Protocol::Undecided as u8,
+        reserved: [0; 7],
+    }
+}
+
+#[test]
+fn a_refused_packet_is_told_with_its_source() {
+    let mut told = Told::new(CONFIGURATION);
+    for source in ["198.51.100.7", "2001:db8:bad::7"] {
+        let frame = udp(source).build();
+        let event = told.of(&frame, XDP_DROP);
+        assert_eq!(event.len(), size_of::<Event>());
+        assert_eq!(decode(&event), refused(source, &frame, Reason::Deny));
+        assert_eq!(event[offset_of!(Event, reserved)..], [0; 7]);
+    }
+}
+
+#[test]
+fn a_refused_segment_is_told_with_its_ports() {
+    let mut told = Told::new(CONFIGURATION);
+    let frame = syn("192.0.2.9", 8443)
+        .sequence(0x0102_0304, 0)
+        .vlan(5)
+        .build();
+    let event = decode(&told.of(&frame, XDP_DROP));
+    let expected = refused("192.0.2.9", &frame, Reason::ServiceAcl);
+    let segment = |event| Event {
+        seq: 0x0102_0304,
+        source_port: 40_000,
+        ..event
+    };
+    assert_eq!(
+        event,
+        segment(Event {
+            port: 8443,
+            ..expected
+        })
+    );
+
+    let frame = syn(A, 22).sequence(0x0102_0304, 0).build();
+    assert_eq!(told.rig.judge(&frame), XDP_PASS);
+    let event = decode(&told.of(&frame, XDP_DROP));
+    let expected = refused(A, &frame, Reason::LimitConnections);
+    assert_eq!(
+        event,
+        segment(Event {
+            port: 22,
+            ..expected
+        })
+    );
+}
+
+/// A request to a port.
+fn request(port: u16, payload: &[u8]) -> Packet {
+    from(A)
+        .tcp(40_001, port)
+        .flags(tcp::ACK | tcp::PSH)
+        .sequence(7, 0)
+        .payload(payload)
+}
+
+#[test]
+fn plaintext_is_told_with_its_first_bytes() {
+    let mut told = Told::new(CONFIGURATION);
+    let long = [REQUEST.as_bytes(), &[b'x'; 2_000]].concat();
+    let payloads: [&[u8]; 4] = [
+        REQUEST.as_bytes(),
+        b"*1\r\n$4\r\n",
+        &long[..EXCERPT_LEN],
+        &long[..EXCERPT_LEN + 1],
+    ];
+    for (port, service, verdict, action) in [
+        (8080, 1, Verdict::Pass, XDP_PASS),
+        (8443, 2, Verdict::Drop, XDP_DROP),
+    ] {
+        for payload in payloads {
+            let frame = request(port, payload).build();
+            let bytes = told.of(&frame, action);
+            assert_eq!(bytes.len(), size_of::<Excerpt>());
+            let shown = payload.len().min(EXCERPT_LEN);
+            let protocol = if payload[0] == b'*' {
+                Protocol::Redis
+            } else {
+                Protocol::Http1
+            };
+            let expected = Event {
+                seq: 7,
+                source_port: 40_001,
+                port,
+                service_plus_one: service,
+                excerpt_len: shown as u32,
+                verdict: verdict as u8,
+                protocol: protocol as u8,
+                ..refused(A, &frame, Reason::Plaintext)
+            };
+            assert_eq!(decode(&bytes), expected);
+            let start = offset_of!(Excerpt, payload);
+            assert_eq!(bytes[start..start + shown], payload[..shown]);
+        }
+    }
+}
+
+#[test]
+fn in_dry_run_events_say_so() {
+    let mut told = Told::new(&format!("dry_run = true\n{CONFIGURATION}"));
+    let event = decode(&told.of(&udp("198.51.100.7").build(), XDP_PASS));
+    assert_eq!(event.verdict, Verdict::WouldDrop as u8);
+    let event = decode(&told.of(&request(8443, REQUEST.as_bytes()).build(), XDP_PASS));
+    assert_eq!(event.verdict, Verdict::WouldDrop as u8);
+}
+
+#[test]
+fn what_passes_and_what_is_unsound_is_not_told() {
+    let mut told = Told::new(CONFIGURATION);
+    for frame in [
+        udp(A),
+        ack(A, 8443),
+        ack(A, 8443).payload([0xff; 50]),
+        Packet::arp(A, A),
+    ] {
+        assert_eq!(told.rig.judge(&frame.build()), XDP_PASS);
+    }
+    let malformed = udp("198.51.100.7").build().patch_network(0, &[0x44]);
+    assert_eq!(told.rig.judge(&malformed), XDP_DROP);
+    assert!(told.events.next().is_none());
+}
+
+#[test]
+fn a_second_has_a_budget_for_each_class() {
+    let denied = || drops(udp("198.51.100.7"), Reason::Deny);
+    let plaintext = || {
+        let step = drops(request(8443, REQUEST.as_bytes()), Reason::Plaintext);
+        step.payload("drops", Protocol::Http1)
+    };
+    check(
+        CONFIGURATION,
+        [
+            case(
+                "refused",
+                [
+                    denied().times(20),
+                    denied().times(30).suppressed(30),
+                    denied().suppressed(1).after(Duration::from_millis(990)),
+                    denied()
+                        .times(21)
+                        .suppressed(1)
+                        .after(Duration::from_millis(12)),
+                ],
+            ),
+            case(
+                "a flood of one class leaves the other its budget",
+                [
+                    denied().times(50).suppressed(30),
+                    plaintext().times(25).suppressed(5),
+                    denied().suppressed(1),
+                ],
+            ),
+            case(
+                "what passes uses up none",
+                [passes(udp(A), Reason::Pass).times(50), denied().times(20)],
+            ),
+        ],
+    );
+}
+
+#[test]
+fn a_full_ring_buffer_is_counted() {
+    let mut rig = Rig::load(CONFIGURATION, MANUAL);
+    let frame = request(8080, REQUEST.as_bytes()).build();
+    // Room for 256 KiB, and nobody reads; with its header an excerpt takes 1,032 bytes.
+    let fit = (1_u64 << 18) / 1_032;
+    for second in 0..30 {
+        rig.kernel
+            .set_manual_clock(second * 2_000_000_000)
+            .expect("setting the clock");
+        for _ in 0..10 {
+            rig.judge(&frame);
+        }
+    }
+    let counts = rig.counts();
+    let lost = counts.get("events lost").copied().unwrap_or(0);
+    assert_eq!(counts["events emitted"] + lost, 300, "{counts:?}");
+    assert!(
+        (fit - 1..=fit).contains(&counts["events emitted"]),
+        "{counts:?}, {fit} fit"
+    );
+}

@@ -1,0 +1,11 @@
+//! Packets through the real kernel side: the verdict, and every counter that it changed.
+
+mod case;
+mod events;
+mod large;
+mod limits;
+mod malformed;
+mod plaintext;
+#[path = "../rig/mod.rs"]
+mod rig;
+mod sources;

@@ -1,0 +1,133 @@
+//! The real kernel side, loaded but attached to nothing: frames in, verdicts and counts out.
+
+use std::collections::BTreeMap;
+
+use aya::{TestRun as _, TestRunOptions};
+use guard::{
+    config::{Config, Style},
+    kernel::{Kernel, Plan, Tick},
+};
+use guard_common::{
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::{COARSE_TICK_NS, Clock},
+};
+use nix::{
+    sched::{CpuSet, sched_getcpu, sched_setaffinity},
+    unistd::{Pid, geteuid},
+};
+
+/// What XDP programs answer (`enum xdp_action` of the kernel).
+pub(crate) const XDP_DROP: u32 = 1;
+pub(crate) const XDP_PASS: u32 = 2;
+
+/// The clock that tests set.
+pub(crate) const MANUAL: Tick = Tick {
+    clock: Clock::Manual,
+    ns: COARSE_TICK_NS,
+};
+/// Any will do, and the same one each time makes what goes wrong repeatable.
+const HASH_SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+
+/// What the kernel side counted, by readable names; what is zero is left out.
+pub(crate) type Counts = BTreeMap<String, u64>;
+
+/// A kernel side of its own.
+pub(crate) struct Rig {
+    pub(crate) kernel: Kernel,
+    services: Vec<String>,
+}
+
+impl Rig {
+    /// Loads the kernel side as `configuration`, a TOML text, wants it.
+    pub(crate) fn load(configuration: &str, tick: Tick) -> Self {
+        assert!(
+            geteuid().is_root(),
+            "needs root: run `cargo xtask test` as root"
+        );
+        stay_on_this_cpu();
+        let config = Config::parse("guard.toml", configuration)
+            .unwrap_or_else(|errors| panic!("{}", errors.render(Style::Plain)));
+        let plan = Plan::new(&config, tick, HASH_SEED);
+        let kernel = Kernel::load(&plan, None).expect("the kernel takes the kernel side");
+        let services = config.services.into_iter().map(|service| service.name);
+        Self {
+            kernel,
+            services: services.collect(),
+        }
+    }
+
+    /// Lets the program judge a frame: its XDP action. To the program, the frame comes in by the
+    /// interface at position 0.
+    pub(crate) fn judge(&mut self, frame: &[u8]) -> u32 {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        let program = self.kernel.program().expect("the program");
+        let result = program.test_run(options).expect("a test-run of the frame");
+        result.return_value
+    }
+
+    /// Everything it has counted so far.
+    pub(crate) fn counts(&self) -> Counts {
+        let events = self.kernel.counters.events().expect("the event counts");
+        let events = [
+            ("events emitted".to_owned(), events.emitted),
+            ("events suppressed".to_owned(), events.suppressed),
+            ("events lost".to_owned(), events.lost),
+        ];
+        let all = self.packets().chain(self.payloads()).chain(events);
+        all.filter(|(_, count)| *count != 0).collect()
+    }
+
+    fn packets(&self) -> impl Iterator<Item = (String, u64)> {
+        let kinds = Verdict::ALL
+            .into_iter()
+            .flat_map(|verdict| Reason::ALL.map(|reason| (verdict, reason)));
+        kinds.flat_map(|(verdict, reason)| {
+            let counted = self.kernel.counters.packets(0, verdict, reason);
+            let counted = counted.expect("a packet count");
+            let [packets, bytes] = packet_names(verdict, reason);
+            [(packets, counted.packets), (bytes, counted.bytes)]
+        })
+    }
+
+    fn payloads(&self) -> impl Iterator<Item = (String, u64)> {
+        let services = self.services.iter().zip(0..);
+        services.flat_map(|(service, position)| {
+            Protocol::ALL.map(|protocol| {
+                let count = self.kernel.counters.payloads(position, protocol);
+                let count = count.expect("a payload count");
+                (payload_name(service, protocol), count)
+            })
+        })
+    }
+}
+
+/// What the packets and the bytes of a verdict and reason are called in [`Counts`].
+pub(crate) fn packet_names(verdict: Verdict, reason: Reason) -> [String; 2] {
+    ["packets", "bytes"].map(|unit| format!("{}/{} {unit}", verdict.name(), reason.name()))
+}
+
+/// What the payloads of a service that start with `protocol` are called in [`Counts`].
+pub(crate) fn payload_name(service: &str, protocol: Protocol) -> String {
+    format!("payloads {service}/{}", protocol.name())
+}
+
+/// What was counted between two readings.
+pub(crate) fn difference(before: &Counts, after: &Counts) -> Counts {
+    let changes = after.iter().map(|(name, count)| {
+        let before = before.get(name).copied().unwrap_or(0);
+        (name.clone(), count - before)
+    });
+    changes.filter(|(_, change)| *change != 0).collect()
+}
+
+/// Budgets of events are each CPU's own, so a thread that wanders would have more of them.
+fn stay_on_this_cpu() {
+    let mut cpus = CpuSet::new();
+    cpus.set(sched_getcpu().expect("a CPU"))
+        .expect("a CPU the set has room for");
+    sched_setaffinity(Pid::from_raw(0), &cpus).expect("to stay on this CPU");
+}
