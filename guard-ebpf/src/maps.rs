@@ -119,7 +119,11 @@ pub(crate) fn rule_v4(source: Ipv4Word) -> Option<u32> {
 
 #[inline(always)]
 pub(crate) fn rule_v6(source: [u64; 2]) -> Option<u32> {
-    RULES_V6.get(Key::new(128, trie_words(source))).copied()
+    let key = Aligned {
+        before: [0],
+        key: Key::new(128, trie_words(source)),
+    };
+    RULES_V6.get(&key.key).copied()
 }
 
 #[inline(always)]
@@ -136,9 +140,11 @@ pub(crate) fn acl_holds(service: u32, source: Address) -> bool {
             .is_some(),
         Address::V6(words) => {
             let address = trie_words(words);
-            ACL_V6
-                .get(Key::new(160, ServiceIpv6 { service, address }))
-                .is_some()
+            let key = Aligned {
+                before: [],
+                key: Key::new(160, ServiceIpv6 { service, address }),
+            };
+            ACL_V6.get(&key.key).is_some()
         }
     }
 }
@@ -176,6 +182,14 @@ pub(crate) fn with_event_budget<T>(
     let budget = EVENT_BUDGET.get_ptr_mut(class as u32)?;
     // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
     Some(change(unsafe { &mut *budget }))
+}
+
+/// Puts an IPv6 address in a key, which itself is aligned to nothing, at a multiple of 8: the
+/// compiler writes it as two words, and the verifier takes no others on the stack.
+#[repr(C, align(8))]
+struct Aligned<const BEFORE: usize, K> {
+    before: [u32; BEFORE],
+    key: Key<K>,
 }
 
 /// The same bytes in words of 32 bits, as the trie's key is aligned.

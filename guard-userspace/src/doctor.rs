@@ -1,18 +1,122 @@
-//! `guard doctor`.
+//! `guard doctor`: what works on this host, what does not, and the remedy.
+//!
+//! It changes nothing. Without privilege it says what it could not examine.
 
-use crate::cli::DoctorFlags;
+mod host;
+mod links;
+mod table;
+mod trial;
+
+use anyhow::Result;
 use serde::Serialize;
 
-/// What was found.
-#[derive(Debug, Serialize)]
-pub struct Report {}
+use crate::{cli::DoctorFlags, config::Config};
 
-impl Report {
-    /// For people.
-    pub fn render(&self) -> String { String::new() }
-    /// Nothing failed.
-    pub fn passed(&self) -> bool { true }
+/// The remedy where a check could not look.
+const AS_ROOT: &str = "run `guard doctor` as root";
+
+/// What was examined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    passed: bool,
+    checks: Vec<Check>,
 }
 
-/// Examines the host.
-pub async fn run(_flags: &DoctorFlags) -> anyhow::Result<Report> { Ok(Report {}) }
+/// One thing that was examined.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// A stable lower-case word.
+    pub name: &'static str,
+    /// The interface it is about, if it is about one.
+    pub interface: Option<String>,
+    /// How it went.
+    pub status: Outcome,
+    /// What was found, in a few words.
+    pub found: String,
+    /// What to do about it. There is one unless the status is [`Outcome::Ok`].
+    pub remedy: Option<String>,
+}
+
+/// How a check went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// As it should be.
+    Ok,
+    /// Guard works, but less well; or it could not be examined.
+    Warn,
+    /// Guard does not work.
+    Fail,
+}
+
+/// Examines the host, and the interfaces that `flags` name or else every one that is up but the
+/// loopback.
+///
+/// # Errors
+/// The defaults make no configuration, which no host can cause. All else is in the report.
+pub async fn run(flags: &DoctorFlags) -> Result<Report> {
+    let config = Config::parse("defaults", "")?;
+    let missing = host::missing_capabilities();
+    let (program, compiled) = trial::run(&config, &missing);
+    let mut checks = vec![
+        host::kernel(),
+        host::types(),
+        host::privileges(&missing),
+        program,
+        host::compiler(compiled),
+        host::statistics(),
+        host::pins(&config.bpffs),
+    ];
+    checks.extend(links::examine(&flags.interfaces).await);
+    Ok(Report::new(checks))
+}
+
+impl Report {
+    fn new(checks: Vec<Check>) -> Self {
+        let passed = checks.iter().all(|check| check.status != Outcome::Fail);
+        Self { passed, checks }
+    }
+
+    /// Nothing failed; there may be warnings.
+    pub fn passed(&self) -> bool {
+        self.passed
+    }
+
+    /// For people, at 80 columns.
+    pub fn render(&self) -> String {
+        table::render(&self.checks)
+    }
+}
+
+impl Check {
+    fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, interface: None, status: Outcome::Ok, found: found.into(), remedy: None }
+    }
+
+    fn warn(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let remedy = Some(remedy.into());
+        Self { status: Outcome::Warn, remedy, ..Self::ok(name, found) }
+    }
+
+    fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status: Outcome::Fail, ..Self::warn(name, found, remedy) }
+    }
+
+    fn about(self, interface: &str) -> Self {
+        Self { interface: Some(interface.to_owned()), ..self }
+    }
+}
+
+impl Outcome {
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

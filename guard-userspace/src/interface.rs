@@ -15,7 +15,8 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::{
     Handle, new_connection,
     packet_route::link::{
-        InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+        InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+        XdpAttached,
     },
 };
 use serde::Serialize;
@@ -41,6 +42,8 @@ pub struct Interface {
     pub up: bool,
     /// It is the loopback.
     pub loopback: bool,
+    /// Its packets start with an Ethernet header; a tunnel's do not.
+    pub ethernet: bool,
     /// The XDP program on it.
     pub xdp: Option<AttachedXdp>,
     /// What sort of virtual interface it is, such as `veth`.
@@ -151,9 +154,8 @@ impl Interface {
     /// The driver of its hardware, or what sort of virtual interface it is, such as `veth`; `?`
     /// where neither is known.
     pub fn driver(&self) -> String {
-        self.hardware_driver()
-            .or_else(|| self.kind.clone())
-            .unwrap_or_else(|| "?".to_owned())
+        let kind = self.kind.clone().or_else(|| self.hardware_driver());
+        kind.unwrap_or_else(|| "?".to_owned())
     }
 
     /// Receive queues in use, at least 1.
@@ -193,6 +195,10 @@ fn interface(link: LinkMessage) -> Option<Interface> {
         mtu: 0,
         up: flags.contains(LinkFlags::Up),
         loopback: flags.contains(LinkFlags::Loopback),
+        ethernet: matches!(
+            link.header.link_layer_type,
+            LinkLayerType::Ether | LinkLayerType::Loopback
+        ),
         xdp: None,
         kind: None,
         queues: 1,

@@ -1,25 +1,74 @@
-//! Turns the start of a plaintext payload into words that may be logged.
+//! Turns the start of a plaintext payload into words that may go to logs and terminals.
+//!
+//! The payload is a stranger's: it may be cut anywhere, hold secrets, or escape sequences meant
+//! for the reader's terminal. So nothing is shown unless it is known to be harmless: words of our
+//! own, numbers, and names that look like words. Of a credential its kind and its place are
+//! told, never its value, a part of it or its length.
+
+mod http;
+mod names;
+mod redis;
+mod target;
 
 use guard_common::protocol::Protocol;
+use serde::Serialize;
 
-/// What a payload asks for, without its secrets.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What stands for what is not shown.
+const HIDDEN: &str = "***";
+/// Credentials that are told of one payload at most.
+const CREDENTIALS: usize = 4;
+
+/// What a payload asks for, in at most 400 printable ASCII characters, its credentials included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Request {
-    /// What is asked for.
+    /// What is asked for: `GET /v1/orders?id=*** (host api.example)`.
     pub(crate) summary: String,
-    /// Credentials that came with it.
+    /// Credentials that came with it, each once, [`CREDENTIALS`] at most.
     pub(crate) credentials: Vec<Credential>,
 }
 
 /// A credential seen in clear.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Credential {
-    /// What sort it is of.
+    /// Its kind, from a fixed set: `basic`, `bearer`, `digest` and `other` of an `Authorization`;
+    /// `cookie`, `api_key`, `token`, `password`, `secret`, `signature`, `session`.
     pub(crate) scheme: &'static str,
-    /// Where it was.
+    /// Name of the header, parameter or command that held it: at most [`names::NAME_LEN`]
+    /// characters.
     pub(crate) place: String,
 }
 
-pub(crate) fn describe(protocol: Protocol, _payload: &[u8]) -> Request {
-    Request { summary: protocol.name().to_owned(), credentials: Vec::new() }
+/// What `payload`, which starts with `protocol` and may be cut at its end, asks for.
+pub(crate) fn describe(protocol: Protocol, payload: &[u8]) -> Request {
+    match protocol {
+        Protocol::Http1 => http::describe(payload),
+        Protocol::Http2 => Request::of("HTTP/2 preface"),
+        Protocol::Redis => redis::describe(payload),
+        Protocol::Postgres => Request::of("PostgreSQL start-up message"),
+        Protocol::Tls => Request::of("TLS ClientHello"),
+        Protocol::Ssh => Request::of("SSH version exchange"),
+        Protocol::Undecided => Request::of("unknown payload"),
+    }
 }
+
+impl Request {
+    fn of(summary: &str) -> Self {
+        Self { summary: summary.to_owned(), credentials: Vec::new() }
+    }
+
+    fn add(&mut self, credential: Credential) {
+        if self.credentials.len() < CREDENTIALS && !self.credentials.contains(&credential) {
+            self.credentials.push(credential);
+        }
+    }
+}
+
+impl Credential {
+    /// The credential under the name of a header or parameter, if that is what such a name holds.
+    fn named(name: &str) -> Option<Self> {
+        names::scheme(name).map(|scheme| Self { scheme, place: names::shown(name).to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests;

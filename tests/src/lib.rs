@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod command;
+pub mod cost;
 pub mod counters;
 pub mod curl;
 pub mod flood;

@@ -13,7 +13,7 @@ use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_ktime_get_ns,
     macros::{classifier, map, xdp},
-    maps::{Array, PerCpuArray, PerCpuHashMap},
+    maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray},
     programs::{TcContext, XdpContext},
 };
 
@@ -58,9 +58,10 @@ static BURST: Global<u64> = Global::new(64);
 #[map]
 static SENT: Array<u64> = Array::with_max_entries(1, 0);
 
-/// When the next burst may leave, by the kernel's monotonic clock. Written and read by `flood`.
+/// By the kernel's monotonic clock: when the next burst is due, and before when it may not leave
+/// even if it is late. Written and read by `flood`.
 #[map]
-static NEXT_NS: Array<u64> = Array::with_max_entries(1, 0);
+static NEXT_NS: Array<[u64; 2]> = Array::with_max_entries(1, 0);
 
 /// Frames `count_drop` met. Written per CPU, read by user space.
 #[map]
@@ -70,6 +71,13 @@ static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// user space.
 #[map]
 static RECEIVED_FROM: PerCpuHashMap<[u8; 4], u64> = PerCpuHashMap::with_max_entries(4096, 0);
+
+/// The program that [`renumber`] hands its packets to. Written by user space.
+#[map]
+static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
+
+/// Of the source address in an untagged IPv4 packet.
+const SOURCE_OFFSET: usize = 26;
 
 /// Sends the frame it was given, from the next source, when its time has come.
 #[xdp]
@@ -103,13 +111,14 @@ fn is_due(number: u64) -> Option<bool> {
     // SAFETY: the helper has no preconditions.
     let now = unsafe { bpf_ktime_get_ns() };
     // SAFETY: the pointer came from the map and one thread at a time runs this program.
-    let due = unsafe { *next };
-    if now < due {
+    let [due, earliest] = unsafe { *next };
+    if now < due || now < earliest {
         return Some(false);
     }
+    let due = if due == 0 { now } else { due };
     // Time lost is made up for at no more than four times the rate, or the receiver's ring overflows.
     // SAFETY: as above.
-    unsafe { *next = (due + interval).max(now + interval / 4) };
+    unsafe { *next = [due + interval, now + interval / 4] };
     Some(true)
 }
 
@@ -164,6 +173,32 @@ fn write<const N: usize>(ctx: &XdpContext, offset: u32, bytes: [u8; N]) -> Optio
     Some(())
 }
 
+/// Passes everything: what an XDP program costs that does nothing.
+#[xdp(frags)]
+fn floor(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// Gives an untagged IPv4 packet a source that was not there before, and hands it to the program in
+/// [`TARGET`].
+#[xdp(frags)]
+fn renumber(ctx: XdpContext) -> u32 {
+    if let Some(sent) = SENT.get_ptr_mut(0) {
+        // SAFETY: the pointer came from the map and one thread at a time runs this program.
+        let number = unsafe {
+            *sent += 1;
+            *sent
+        };
+        // An odd factor: as many sources as numbers, in no order.
+        let source = (number as u32).wrapping_mul(0x9e37_79b1);
+        if write(&ctx, SOURCE_OFFSET as u32, source.to_be_bytes()).is_some() {
+            // SAFETY: the program is of this type. The call comes back only when there is none.
+            unsafe { TARGET.tail_call(&ctx, 0) };
+        }
+    }
+    xdp_action::XDP_ABORTED
+}
+
 /// Counts and drops every frame.
 #[xdp(frags)]
 fn count_drop(_ctx: XdpContext) -> u32 {
@@ -179,10 +214,8 @@ fn count_drop(_ctx: XdpContext) -> u32 {
 fn count_source(ctx: TcContext) -> i32 {
     /// Of the EtherType in an untagged frame.
     const ETHERTYPE: usize = 12;
-    /// Of the source address in an untagged IPv4 packet.
-    const SOURCE: usize = 26;
     if ctx.load::<[u8; 2]>(ETHERTYPE) == Ok([0x08, 0x00])
-        && let Ok(source) = ctx.load::<[u8; 4]>(SOURCE)
+        && let Ok(source) = ctx.load::<[u8; 4]>(SOURCE_OFFSET)
     {
         count_one(&source);
     }
@@ -199,7 +232,6 @@ fn count_one(source: &[u8; 4]) {
     }
 }
 
-#[cfg(target_arch = "bpf")]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}

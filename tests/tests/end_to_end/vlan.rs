@@ -5,13 +5,12 @@ use std::net::IpAddr;
 use anyhow::Result;
 use lab::{
     agent::Agent,
-    curl::Curl,
     flood::Flood,
-    link::Interface,
+    frames::tcp,
     stage::{NOBODY, NOBODY_V6, Stage},
 };
 
-use crate::{PLAIN_PORT, Site, TLS_PORT, packets, payloads, stop, wait_for_event};
+use crate::{packets, payloads, stop, wait_for_event};
 
 #[test]
 fn tags_hide_nothing_from_the_rules() -> Result<()> {
@@ -32,29 +31,18 @@ fn tags_hide_nothing_from_the_rules() -> Result<()> {
 }
 
 #[test]
-fn a_vlan_in_use_is_judged_like_any_traffic() -> Result<()> {
+fn tags_hide_no_plaintext() -> Result<()> {
     for mode in ["native", "generic"] {
-        let site = Site::new()?;
-        add_vlan(&site.stage.client, "10.5.0.2/24")?;
-        add_vlan(&site.stage.server, "10.5.0.1/24")?;
-        let agent = site.guard(&["--xdp-mode", mode])?;
-        let (client, server): (IpAddr, IpAddr) = ("10.5.0.2".parse()?, "10.5.0.1".parse()?);
-        let curl = || Curl::new(site.stage.client.namespace()).from(client);
-        let https = curl().trust(&site.nginx.certificate());
-        let answer = https.https(server, TLS_PORT, "/")?;
-        assert!(answer.is_ok(), "{mode}: {answer:?}");
-        assert!(curl().http(server, PLAIN_PORT, "/")?.is_ok());
-        assert_eq!(payloads(&agent, "api", "tls")?, 1, "{mode}");
-        wait_for_event(&agent, "plaintext", client)?;
+        let stage = Stage::new()?;
+        let flags = ["--iface", "eth0", "--api-port", "8080", "--xdp-mode", mode];
+        let agent = Agent::start(stage.host(), &flags)?;
+        let request = stage.packet(NOBODY.into()).tcp(4000, 8080).flags(tcp::ACK | tcp::PSH);
+        let request = request.payload("GET /v1/orders HTTP/1.1\r\n\r\n").service_vlan(5).vlan(6);
+        Flood::new(request.build(), 1).run(&stage.client)?;
+        wait_for_event(&agent, "plaintext", NOBODY)?;
+        assert_eq!(payloads(&agent, "api", "http1")?, 1, "{mode}");
+        assert_eq!(packets(&agent, "pass", "plaintext")?, 1, "{mode}");
         stop(agent)?;
     }
-    Ok(())
-}
-
-fn add_vlan(interface: &Interface, address: &str) -> Result<()> {
-    let (namespace, name) = (interface.namespace(), interface.name());
-    namespace.ip(&format!("link add link {name} name {name}.5 type vlan id 5"))?;
-    namespace.ip(&format!("address add {address} dev {name}.5"))?;
-    namespace.ip(&format!("link set {name}.5 up"))?;
     Ok(())
 }

@@ -12,7 +12,7 @@ use lab::frames::{Packet, tcp};
 
 use crate::{
     case::{ack, case, check, drops, from, passes, syn, udp},
-    rig::{MANUAL, Rig, XDP_DROP, XDP_PASS},
+    rig::{MANUAL, Rig},
 };
 
 const A: &str = "203.0.113.1";
@@ -44,9 +44,9 @@ impl Told {
         Self { rig, events }
     }
 
-    /// What is told of a frame, in bytes.
-    fn of(&mut self, frame: &[u8], action: u32) -> Vec<u8> {
-        assert_eq!(self.rig.judge(frame), action);
+    /// What is told of a frame that passes or not, in bytes.
+    fn of(&mut self, frame: &[u8], passes: bool) -> Vec<u8> {
+        assert_eq!(self.rig.passes(frame), passes);
         let told = self.events.next().expect("an event").to_vec();
         assert!(self.events.next().is_none(), "one event a packet");
         told
@@ -104,7 +104,7 @@ fn a_refused_packet_is_told_with_its_source() {
     let mut told = Told::new(CONFIGURATION);
     for source in ["198.51.100.7", "2001:db8:bad::7"] {
         let frame = udp(source).build();
-        let event = told.of(&frame, XDP_DROP);
+        let event = told.of(&frame, false);
         assert_eq!(event.len(), size_of::<Event>());
         assert_eq!(decode(&event), refused(source, &frame, Reason::Deny));
         assert_eq!(event[offset_of!(Event, reserved)..], [0; 7]);
@@ -118,7 +118,7 @@ fn a_refused_segment_is_told_with_its_ports() {
         .sequence(0x0102_0304, 0)
         .vlan(5)
         .build();
-    let event = decode(&told.of(&frame, XDP_DROP));
+    let event = decode(&told.of(&frame, false));
     let expected = refused("192.0.2.9", &frame, Reason::ServiceAcl);
     let segment = |event| Event {
         seq: 0x0102_0304,
@@ -134,8 +134,8 @@ fn a_refused_segment_is_told_with_its_ports() {
     );
 
     let frame = syn(A, 22).sequence(0x0102_0304, 0).build();
-    assert_eq!(told.rig.judge(&frame), XDP_PASS);
-    let event = decode(&told.of(&frame, XDP_DROP));
+    assert!(told.rig.passes(&frame));
+    let event = decode(&told.of(&frame, false));
     let expected = refused(A, &frame, Reason::LimitConnections);
     assert_eq!(
         event,
@@ -165,13 +165,13 @@ fn plaintext_is_told_with_its_first_bytes() {
         &long[..EXCERPT_LEN],
         &long[..EXCERPT_LEN + 1],
     ];
-    for (port, service, verdict, action) in [
-        (8080, 1, Verdict::Pass, XDP_PASS),
-        (8443, 2, Verdict::Drop, XDP_DROP),
+    for (port, service, verdict, passes) in [
+        (8080, 1, Verdict::Pass, true),
+        (8443, 2, Verdict::Drop, false),
     ] {
         for payload in payloads {
             let frame = request(port, payload).build();
-            let bytes = told.of(&frame, action);
+            let bytes = told.of(&frame, passes);
             assert_eq!(bytes.len(), size_of::<Excerpt>());
             let shown = payload.len().min(EXCERPT_LEN);
             let protocol = if payload[0] == b'*' {
@@ -199,9 +199,9 @@ fn plaintext_is_told_with_its_first_bytes() {
 #[test]
 fn in_dry_run_events_say_so() {
     let mut told = Told::new(&format!("dry_run = true\n{CONFIGURATION}"));
-    let event = decode(&told.of(&udp("198.51.100.7").build(), XDP_PASS));
+    let event = decode(&told.of(&udp("198.51.100.7").build(), true));
     assert_eq!(event.verdict, Verdict::WouldDrop as u8);
-    let event = decode(&told.of(&request(8443, REQUEST.as_bytes()).build(), XDP_PASS));
+    let event = decode(&told.of(&request(8443, REQUEST.as_bytes()).build(), true));
     assert_eq!(event.verdict, Verdict::WouldDrop as u8);
 }
 
@@ -214,10 +214,10 @@ fn what_passes_and_what_is_unsound_is_not_told() {
         ack(A, 8443).payload([0xff; 50]),
         Packet::arp(A, A),
     ] {
-        assert_eq!(told.rig.judge(&frame.build()), XDP_PASS);
+        assert!(told.rig.passes(&frame.build()));
     }
     let malformed = udp("198.51.100.7").build().patch_network(0, &[0x44]);
-    assert_eq!(told.rig.judge(&malformed), XDP_DROP);
+    assert!(!told.rig.passes(&malformed));
     assert!(told.events.next().is_none());
 }
 
@@ -265,15 +265,14 @@ fn a_full_ring_buffer_is_counted() {
     let frame = request(8080, REQUEST.as_bytes()).build();
     // Room for 256 KiB, and nobody reads; with its header an excerpt takes 1,032 bytes.
     let fit = (1_u64 << 18) / 1_032;
-    for second in 0..30 {
-        rig.kernel
-            .set_manual_clock(second * 2_000_000_000)
-            .expect("setting the clock");
-        for _ in 0..10 {
-            rig.judge(&frame);
+    let ((), counts) = rig.observe(|rig| {
+        for second in 0..30 {
+            rig.kernel
+                .set_manual_clock(second * 2_000_000_000)
+                .expect("setting the clock");
+            assert!((0..10).all(|_| rig.passes(&frame)));
         }
-    }
-    let counts = rig.counts();
+    });
     let lost = counts.get("events lost").copied().unwrap_or(0);
     assert_eq!(counts["events emitted"] + lost, 300, "{counts:?}");
     assert!(

@@ -18,8 +18,8 @@ use nix::{
 };
 
 /// What XDP programs answer (`enum xdp_action` of the kernel).
-pub(crate) const XDP_DROP: u32 = 1;
-pub(crate) const XDP_PASS: u32 = 2;
+const XDP_DROP: u32 = 1;
+const XDP_PASS: u32 = 2;
 
 /// The clock that tests set.
 pub(crate) const MANUAL: Tick = Tick {
@@ -57,20 +57,31 @@ impl Rig {
         }
     }
 
-    /// Lets the program judge a frame: its XDP action. To the program, the frame comes in by the
-    /// interface at position 0.
-    pub(crate) fn judge(&mut self, frame: &[u8]) -> u32 {
+    /// Whether the program lets a frame pass. To the program, it comes in by the interface at
+    /// position 0.
+    pub(crate) fn passes(&mut self, frame: &[u8]) -> bool {
         let options = TestRunOptions {
             data_in: Some(frame),
             ..TestRunOptions::default()
         };
         let program = self.kernel.program().expect("the program");
         let result = program.test_run(options).expect("a test-run of the frame");
-        result.return_value
+        match result.return_value {
+            XDP_PASS => true,
+            XDP_DROP => false,
+            action => panic!("the program answers neither XDP_PASS nor XDP_DROP, but {action}"),
+        }
+    }
+
+    /// What `work` returns, and what was counted meanwhile.
+    pub(crate) fn observe<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> (T, Counts) {
+        let before = self.counts();
+        let done = work(self);
+        (done, difference(&before, &self.counts()))
     }
 
     /// Everything it has counted so far.
-    pub(crate) fn counts(&self) -> Counts {
+    fn counts(&self) -> Counts {
         let events = self.kernel.counters.events().expect("the event counts");
         let events = [
             ("events emitted".to_owned(), events.emitted),
@@ -116,7 +127,7 @@ pub(crate) fn payload_name(service: &str, protocol: Protocol) -> String {
 }
 
 /// What was counted between two readings.
-pub(crate) fn difference(before: &Counts, after: &Counts) -> Counts {
+fn difference(before: &Counts, after: &Counts) -> Counts {
     let changes = after.iter().map(|(name, count)| {
         let before = before.get(name).copied().unwrap_or(0);
         (name.clone(), count - before)

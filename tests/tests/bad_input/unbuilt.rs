@@ -1,0 +1,89 @@
+//! What the contract names and is not built yet: refused by name, never ignored.
+
+use std::fs;
+
+use anyhow::Result;
+use lab::agent;
+
+use crate::attempt::{BAD_CONFIGURATION, end_of};
+
+const COMMANDS: [&[&str]; 20] = [
+    &["top"],
+    &["bypass", "on", "--for", "10m"],
+    &["bypass", "off"],
+    &["confirm"],
+    &["deny", "add", "192.0.2.0/24", "--for", "10m"],
+    &["deny", "list", "--output", "json"],
+    &["allow", "import", "/dev/null"],
+    &["bans"],
+    &["unban", "--all"],
+    &["explain", "192.0.2.1", "--port", "443"],
+    &["services"],
+    &["endpoints"],
+    &["events", "--follow"],
+    &["report", "--format", "html", "-o", "/dev/null"],
+    &["replay", "/dev/null"],
+    &["reload"],
+    &["detach"],
+    &["completions", "bash"],
+    &["man"],
+    &["bans", "--help"],
+];
+
+#[test]
+fn commands_are_refused_by_name() -> Result<()> {
+    for words in COMMANDS {
+        let failed = end_of(&mut agent::command(words)?)?;
+        let name = format!("`guard {}` is not built yet", words[0]);
+        failed.assert(BAD_CONFIGURATION, &[&name]);
+    }
+    Ok(())
+}
+
+#[test]
+fn flags_are_refused_by_name() -> Result<()> {
+    for (flag, value, named) in [
+        ("--confirm", "60s", "`--confirm` is not built yet"),
+        ("--on-plaintext", "reset", "`reset` is not built yet"),
+    ] {
+        let words = ["run", "--iface", "lo", flag, value];
+        let failed = end_of(&mut agent::command(&words)?)?;
+        failed.assert(BAD_CONFIGURATION, &[named]);
+    }
+    Ok(())
+}
+
+/// A configuration that asks for it, and the option that must be named.
+const OPTIONS: [(&str, &str); 16] = [
+    ("protect_self = true", "protect_self"),
+    ("on_stop = \"keep\"", "on_stop = \"keep\""),
+    ("[limits]\nnew_sources = \"200k/s\"", "limits.new_sources"),
+    ("[limits]\nban = { after = \"10s\" }", "limits.ban"),
+    ("[limits.aggregate]\npackets = \"1M/s\"", "limits.aggregate.packets"),
+    ("[limits.protocol]\nicmp = \"10k/s\"", "limits.protocol.icmp"),
+    ("[limits.protocol]\nudp = \"10k/s\"", "limits.protocol.udp"),
+    ("[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"", "direction"),
+    ("[[service]]\nname = \"a\"\nports = [1]\non_plaintext = \"reset\"", "reset"),
+    ("[[service]]\nname = \"a\"\nports = [1]\nstrict = true", "service.strict"),
+    ("[[service]]\nname = \"a\"\nports = [1]\nlimits = { packets = \"9/s\" }", "service.limits.packets"),
+    ("[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"", "service.openapi"),
+    ("[[deny]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"", "deny.expires"),
+    ("[[allow]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"", "allow.expires"),
+    ("[[feed]]\nname = \"a\"\nfile = \"/a\"", "feed"),
+    ("[[alert]]\nwebhook = \"http://127.0.0.1/\"", "alert"),
+];
+
+#[test]
+fn options_are_refused_by_name_by_check_and_by_run() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("guard.toml");
+    for (text, option) in OPTIONS {
+        fs::write(&file, text)?;
+        let file = &*file.to_string_lossy();
+        for words in [&["check", "--config", file][..], &["run", "--iface", "lo", "--config", file]] {
+            let failed = end_of(&mut agent::command(words)?)?;
+            failed.assert(BAD_CONFIGURATION, &[option, "not built yet", "guard.toml"]);
+        }
+    }
+    Ok(())
+}

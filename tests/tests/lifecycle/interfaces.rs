@@ -1,0 +1,158 @@
+//! Interfaces that go away while guard runs, and come back.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, bail};
+use lab::{
+    Namespace,
+    agent::{Agent, Folder},
+    link::{Cable, Interface},
+    stage::{INTERFACE, Stage},
+};
+
+use crate::{FLAGS, PATIENCE, traces::KernelObjects};
+
+fn wait_until_ready_is(agent: &Agent, status: u16) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while agent.get("/readyz")?.status != status {
+        if Instant::now() > deadline {
+            bail!("/readyz does not turn {status}:\n{}", agent.log().text());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+fn delete(interface: &Interface) -> Result<()> {
+    let (namespace, name) = (interface.namespace(), interface.name());
+    namespace.ip(&format!("link delete {name}"))?;
+    Ok(())
+}
+
+fn lay_again(stage: &Stage) -> Result<Interface> {
+    let (client, server) = (stage.client.namespace(), stage.server.namespace());
+    let (_, server) = Cable::new((client, INTERFACE), (server, INTERFACE)).lay()?;
+    Ok(server)
+}
+
+/// What `guard_xdp_attached` sums up to.
+fn attached(agent: &Agent) -> Result<f64> {
+    Ok(agent.metrics()?.sum("guard_xdp_attached", &[]))
+}
+
+#[test]
+fn an_interface_that_goes_away_is_told_and_protected_again_when_it_is_back() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    delete(&stage.server)?;
+    wait_until_ready_is(&agent, 503)?;
+    assert_eq!(agent.get("/healthz")?.status, 200, "the agent lives");
+    assert!(attached(&agent)? < 0.5);
+    let interface = agent.status()?["interfaces"][0].clone();
+    assert!(interface["attached"].is_null(), "{interface}");
+    let note = interface["note"].as_str().unwrap_or_default();
+    assert!(note.contains("gone"), "{interface}");
+    let table = String::from_utf8(agent.cli(&["status"])?.stdout)?;
+    assert!(table.contains("eth0: NOT ATTACHED"), "{table}");
+    let log = agent.log();
+    assert!(log.with("level", "ERROR").count() == 1, "{}", log.text());
+
+    let back = lay_again(&stage)?;
+    wait_until_ready_is(&agent, 200)?;
+    assert_eq!(back.xdp()?.map(|xdp| xdp.mode), Some("native"));
+    assert!(attached(&agent)? > 0.5);
+    assert_eq!(agent.status()?["interfaces"][0]["attached"], "native");
+    let stopped = agent.stop()?;
+    assert_eq!(stopped.status.code(), Some(0));
+    assert_eq!(back.xdp()?, None);
+    Ok(())
+}
+
+#[test]
+fn counters_go_on_where_they_were_when_an_interface_is_back() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &["--iface", "eth0", "--deny", "0.0.0.0/0"])?;
+    let denied = |agent: &Agent| -> Result<f64> {
+        Ok(agent.metrics()?.sum("guard_packets_total", &[("reason", "deny")]))
+    };
+    flood(&stage, &stage.client, &stage.server, 100)?;
+    wait_until_ready_is(&agent, 200)?;
+    let before = denied(&agent)?;
+    assert!(before >= 100.0, "{before}");
+    delete(&stage.server)?;
+    wait_until_ready_is(&agent, 503)?;
+    let (client, server) = (stage.client.namespace(), stage.server.namespace());
+    let (left, right) = Cable::new((client, INTERFACE), (server, INTERFACE)).lay()?;
+    wait_until_ready_is(&agent, 200)?;
+    flood(&stage, &left, &right, 50)?;
+    let after = denied(&agent)?;
+    assert!(after >= before + 50.0, "{before}, then {after}");
+    agent.stop()?;
+    Ok(())
+}
+
+fn flood(stage: &Stage, from: &Interface, to: &Interface, count: u64) -> Result<()> {
+    let packet = stage.packet(lab::stage::NOBODY.into()).macs(from.mac(), to.mac());
+    let frame = packet.udp(4000, 9).build().pad(60);
+    lab::flood::Flood::new(frame, count).run(from)?;
+    thread::sleep(Duration::from_millis(200));
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_comes_and_goes_leaks_nothing() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut agent = Agent::start(stage.host(), &FLAGS)?;
+    let fds = format!("/proc/{}/fd", agent.server().pid());
+    let objects = KernelObjects::of(agent.server())?;
+    let before = fs::read_dir(&fds)?.count();
+    let mut interface = stage.server.clone();
+    for _ in 0..10 {
+        delete(&interface)?;
+        wait_until_ready_is(&agent, 503)?;
+        interface = lay_again(&stage)?;
+        wait_until_ready_is(&agent, 200)?;
+    }
+    assert_eq!(KernelObjects::of(agent.server())?, objects);
+    thread::sleep(Duration::from_millis(100));
+    let after = fs::read_dir(&fds)?.count();
+    assert!(after <= before + 2, "{before} files, then {after}");
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn one_of_two_may_go_and_the_other_stays_protected() -> Result<()> {
+    let (client, host) = (Namespace::new("client")?, Namespace::new("server")?);
+    let (_wan, server_wan) = Cable::new((&client, "wan0"), (&host, "wan0")).lay()?;
+    let (_lan, server_lan) = Cable::new((&client, "lan0"), (&host, "lan0")).lay()?;
+    let flags = ["--iface", "wan0,lan0"];
+    let agent = Agent::start_in(&host, Folder::new()?, &flags)?;
+    delete(&server_wan)?;
+    wait_until_ready_is(&agent, 503)?;
+    assert_eq!(server_lan.xdp()?.map(|xdp| xdp.mode), Some("native"));
+    assert_eq!(agent.status()?["interfaces"][1]["attached"], "native");
+    assert!((attached(&agent)? - 1.0).abs() < 0.1);
+    let stopped = agent.stop()?;
+    assert_eq!(stopped.status.code(), Some(0));
+    assert_eq!(server_lan.xdp()?, None);
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_was_renamed_is_no_longer_the_configured_one() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    stage.host().ip("link set eth0 down")?;
+    stage.host().ip("link set eth0 name eth9")?;
+    wait_until_ready_is(&agent, 503)?;
+    let shown = stage.host().ip("-json link show eth9")?;
+    assert!(!shown.contains("\"xdp\""), "{shown}");
+    stage.host().ip("link set eth9 name eth0")?;
+    wait_until_ready_is(&agent, 200)?;
+    agent.stop()?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Ends that nobody planned.
+
+use std::{thread, time::Duration};
+
+use anyhow::Result;
+use lab::{
+    agent::{Agent, Folder, field},
+    stage::Stage,
+};
+use nix::sys::signal::Signal;
+
+use crate::{
+    FLAGS, PATIENCE,
+    traces::{KernelObjects, assert_no_files, assert_nothing_is_left},
+};
+
+#[test]
+fn a_killed_agent_takes_its_program_along_and_the_next_one_starts_over_its_remains() -> Result<()> {
+    let stage = Stage::new()?;
+    let mut agent = Agent::start(stage.host(), &FLAGS)?;
+    let objects = KernelObjects::of(agent.server())?;
+    agent.server().signal(Signal::SIGKILL)?;
+    let killed = agent.wait(PATIENCE)?;
+    assert_eq!(killed.status.code(), None);
+    wait_until_detached(&stage)?;
+    assert!(killed.folder.socket().exists(), "nobody was there to remove it");
+    assert!(!killed.folder.pins().is_empty(), "nor these");
+
+    let mut agent = Agent::start_in(stage.host(), killed.folder, &FLAGS)?;
+    let own = KernelObjects::of(agent.server())?;
+    objects.wait_until_gone();
+    let stopped = agent.stop()?;
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());
+    assert_nothing_is_left(&stage.server, &stopped.folder, &own)
+}
+
+fn wait_until_detached(stage: &Stage) -> Result<()> {
+    for _ in 0..100 {
+        if stage.server.xdp()?.is_none() {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    panic!("the program of a killed agent stays attached");
+}
+
+#[test]
+fn a_signal_during_start_ends_it_with_nothing_left() -> Result<()> {
+    for delay_ms in [0, 5, 20, 50, 100, 200, 400] {
+        let stage = Stage::new()?;
+        let mut agent = Agent::spawn_in(stage.host(), Folder::new()?, &FLAGS)?;
+        thread::sleep(Duration::from_millis(delay_ms));
+        let objects = KernelObjects::of(agent.server())?;
+        agent.server().signal(Signal::SIGTERM)?;
+        let stopped = agent.wait(PATIENCE)?;
+        let text = stopped.log.text();
+        // Before it could listen for signals, there was nothing yet to undo.
+        let ended = stopped.status.code() == Some(0) || text.is_empty();
+        assert!(ended, "{delay_ms} ms: {}\n{text}", stopped.status);
+        assert_eq!(stage.server.xdp()?, None, "{delay_ms} ms");
+        assert_no_files(&stopped.folder)?;
+        objects.wait_until_gone();
+    }
+    Ok(())
+}
+
+#[test]
+fn a_second_agent_does_not_disturb_the_first() -> Result<()> {
+    let stage = Stage::new()?;
+    let first = Agent::start(stage.host(), &FLAGS)?;
+    let second = Agent::spawn_in(stage.host(), Folder::new()?, &FLAGS)?.wait(PATIENCE)?;
+    assert_eq!(second.status.code(), Some(1), "{}", second.log.text());
+    assert_no_files(&second.folder)?;
+    assert_eq!(first.get("/readyz")?.status, 200);
+    assert_eq!(stage.server.xdp()?.map(|xdp| xdp.mode), Some("native"));
+    first.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_failure_on_the_second_interface_leaves_the_first_without_a_program() -> Result<()> {
+    let stage = Stage::new()?;
+    // The loopback takes no native program.
+    let flags = ["--iface", "eth0", "--iface", "lo", "--xdp-mode", "native"];
+    let failed = Agent::spawn_in(stage.host(), Folder::new()?, &flags)?.wait(PATIENCE)?;
+    let text = failed.log.text();
+    assert_eq!(failed.status.code(), Some(1), "{text}");
+    let attached = failed.log.with("message", "attached");
+    let names: Vec<_> = attached.filter_map(|line| field(&line, "iface").cloned()).collect();
+    assert_eq!(names, ["eth0"], "it had come that far: {text}");
+    assert!(text.contains("guard: lo does not take the program in native mode"), "{text}");
+    assert_eq!(stage.server.xdp()?, None);
+    assert_no_files(&failed.folder)
+}

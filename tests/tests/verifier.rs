@@ -1,0 +1,116 @@
+//! What the kernel's verifier makes of the program, with everything switched on and with nothing.
+//!
+//! It walks at most a million instructions; a program that comes near that is refused by a kernel
+//! that walks a little differently. So each form of the program has a budget, about twice what was
+//! measured on 6.18.
+
+mod rig;
+
+use guard::kernel::Tick;
+use guard_common::{
+    reason::{Reason, Verdict},
+    wire::{COARSE_TICK_NS, Clock},
+};
+use lab::frames::Packet;
+
+use crate::rig::{MANUAL, Rig, packet_names};
+
+/// Instructions the verifier may walk through, all switched on.
+const MAXIMAL_BUDGET: u32 = 1_000_000;
+/// And with nothing switched on.
+const MINIMAL_BUDGET: u32 = 1_000_000;
+
+/// Everything there is, of both families.
+const MAXIMAL: &str = r#"
+    interfaces = ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
+                  "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"]
+    allow = [{ cidr = "198.51.100.0/24" }, { cidr = "2001:db8:a::/48" }]
+    deny = [{ cidr = "203.0.113.0/24" }, { cidr = "2001:db8:b::/48" }]
+    [limits]
+    packets = "250k/s"
+    bytes = "100MiB/s"
+    connections = "600/min"
+    ipv6_prefix = 128
+    [[service]]
+    name = "drops"
+    ports = [8443, "9000-9010"]
+    on_plaintext = "drop"
+    allow = ["10.0.0.0/8", "2001:db8:c::/48"]
+    [[service]]
+    name = "flags"
+    ports = [8080]
+"#;
+
+/// Nothing but counting.
+const MINIMAL: &str = r#"
+    [limits]
+    packets = "off"
+    connections = "off"
+    [[service]]
+    name = "off"
+    ports = [1]
+    encryption = "off"
+"#;
+
+const CLOCKS: [Tick; 3] = [
+    Tick { clock: Clock::Jiffies, ns: 4_000_000 },
+    Tick { clock: Clock::Coarse, ns: COARSE_TICK_NS },
+    MANUAL,
+];
+
+/// Loads the program and says how many instructions the verifier walked through.
+fn verified(configuration: &str, tick: Tick) -> u32 {
+    let mut rig = Rig::load(configuration, tick);
+    // What was loaded also works.
+    let frame = Packet::ipv4("192.0.2.9", "192.0.2.1").udp(1, 2).build();
+    let (passed, counts) = rig.observe(|rig| rig.passes(&frame));
+    let [packets, _] = packet_names(Verdict::Pass, Reason::Pass);
+    assert!(passed && counts[&packets] == 1, "{counts:?}");
+    let program = rig.kernel.program().expect("the program");
+    let info = program.info().expect("what the kernel says of the program");
+    info.verified_instruction_count().expect("a kernel of 5.16 or newer")
+}
+
+fn check(name: &str, configuration: &str, budget: u32) {
+    for dry_run in [false, true] {
+        for tick in CLOCKS {
+            let instructions = verified(&format!("dry_run = {dry_run}\n{configuration}"), tick);
+            println!("{name}, {:?} clock, dry run {dry_run}: {instructions}", tick.clock);
+            assert!(instructions <= budget, "{instructions} instructions, {budget} may be");
+        }
+    }
+}
+
+#[test]
+fn the_program_with_everything_keeps_to_its_budget() {
+    check("everything", MAXIMAL, MAXIMAL_BUDGET);
+}
+
+#[test]
+fn the_program_with_nothing_keeps_to_its_budget() {
+    check("nothing", MINIMAL, MINIMAL_BUDGET);
+}
+
+/// Each switch alone: what is deleted for one form must not be missing in another.
+#[test]
+fn every_single_option_is_accepted() {
+    let off = "packets = \"off\"\nconnections = \"off\"";
+    let options = [
+        "deny = [{ cidr = \"203.0.113.0/24\" }]".to_owned(),
+        "deny = [{ cidr = \"2001:db8::/32\" }]".to_owned(),
+        "allow = [{ cidr = \"2001:db8::/32\" }]".to_owned(),
+        "interfaces = [\"a0\", \"a1\"]".to_owned(),
+        format!("[limits]\n{off}\nbytes = \"100MiB/s\""),
+        "[limits]\npackets = \"off\"".to_owned(),
+        "[limits]\nconnections = \"off\"".to_owned(),
+        "[limits]\nipv6_prefix = 32".to_owned(),
+        "[limits]\nipv6_prefix = 127".to_owned(),
+        "[[service]]\nname = \"a\"\nports = [1]\nallow = [\"10.0.0.0/8\"]".to_owned(),
+        "[[service]]\nname = \"a\"\nports = [1]\nallow = [\"2001:db8::/32\"]".to_owned(),
+    ];
+    for option in options {
+        let instructions = verified(&option, MANUAL);
+        println!("{instructions}: {}", option.replace('\n', "; "));
+        assert!(instructions <= MAXIMAL_BUDGET, "{instructions} instructions with {option}");
+    }
+}
