@@ -223,7 +223,11 @@ impl Way {
     fn owed(&self, now: u32, limits: &[Limit; DEBTS]) -> [u32; DEBTS] {
         // The tick counter wraps; so does the difference, rightly.
         let elapsed = now.wrapping_sub(self.tag_and_tick.get() as u32);
-        let elapsed = if elapsed >= MAX_SKEW.wrapping_neg() { 0 } else { elapsed };
+        let elapsed = if elapsed >= MAX_SKEW.wrapping_neg() {
+            0
+        } else {
+            elapsed
+        };
         let word = self.debts.get();
         let mut debts = [word as u32, (word >> 32) as u32];
         for i in 0..DEBTS {

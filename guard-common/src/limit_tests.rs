@@ -28,12 +28,16 @@ fn send_units(
 
 /// How many of `attempts` get through at one instant.
 fn passed(set: &Set, tag: u32, now: u32, limit: Limit, attempts: u32) -> u32 {
-    (0..attempts).map(|_| u32::from(send(set, tag, now, limit))).sum()
+    (0..attempts)
+        .map(|_| u32::from(send(set, tag, now, limit)))
+        .sum()
 }
 
 /// Everything a set holds.
 fn state(set: &Set) -> [(u64, u64); WAYS] {
-    set.ways.each_ref().map(|way| (way.tag_and_tick.get(), way.debts.get()))
+    set.ways
+        .each_ref()
+        .map(|way| (way.tag_and_tick.get(), way.debts.get()))
 }
 
 fn per_second(capacity: u64) -> Limit {
@@ -46,7 +50,10 @@ fn exactly_the_capacity_comes_at_once_and_again_after_a_burst() {
         let (set, limit) = (Set::default(), per_second(capacity));
         let attempts = capacity as u32 + 5;
         assert_eq!(passed(&set, 9, 0, limit, attempts), capacity as u32);
-        assert_eq!(passed(&set, 9, limit.idle, limit, attempts), capacity as u32);
+        assert_eq!(
+            passed(&set, 9, limit.idle, limit, attempts),
+            capacity as u32
+        );
     }
 }
 
@@ -63,7 +70,10 @@ fn what_was_spent_comes_back_at_the_rate() {
 #[test]
 fn the_extremes_of_a_limit_hold() {
     let most = per_second(u64::MAX);
-    assert_eq!((most.cost >> FRACTION_BITS, u64::from(most.full)), (1, SCALE));
+    assert_eq!(
+        (most.cost >> FRACTION_BITS, u64::from(most.full)),
+        (1, SCALE)
+    );
     let none = Limit::per_packet(0, 0, 0);
     assert_eq!((passed(&Set::default(), 9, 0, none, 3), none.idle), (1, 1));
     let slow = Limit::per_packet(1, u64::MAX, 1);
@@ -112,7 +122,10 @@ fn the_tick_counter_may_wrap() {
     assert_eq!(passed(&set, 9, start, limit, 20), 10);
     assert_eq!(passed(&set, 9, start.wrapping_add(95), limit, 5), 0);
     assert_eq!(passed(&set, 9, start.wrapping_add(96), limit, 5), 1);
-    assert_eq!(passed(&set, 9, start.wrapping_add(96 + limit.idle), limit, 20), 10);
+    assert_eq!(
+        passed(&set, 9, start.wrapping_add(96 + limit.idle), limit, 20),
+        10
+    );
 }
 
 #[test]
@@ -135,7 +148,11 @@ fn bytes_are_charged_to_a_hair() {
     let set = Set::default();
     let send = |bytes| send_units(&set, 9, 0, &[limit, OFF], [bytes, 0]).is_ok();
     assert!(send(65_000) && send(535) && send(1) && !send(1));
-    assert!(!Limit::per_byte(1_000, SECOND_NS, TICK_NS).charged(0, 1_001).is_some());
+    assert!(
+        Limit::per_byte(1_000, SECOND_NS, TICK_NS)
+            .charged(0, 1_001)
+            .is_none()
+    );
 }
 
 #[test]
@@ -162,9 +179,14 @@ fn a_fifth_source_takes_the_place_of_the_one_that_owes_least() {
     }
     // It is the debt of now that counts, not that of the last packet.
     let later = limit.idle - 100;
-    assert!(send(&set, 7, later, limit) && send(&set, 1, later, limit) && send(&set, 9, later, limit));
+    assert!(
+        send(&set, 7, later, limit) && send(&set, 1, later, limit) && send(&set, 9, later, limit)
+    );
     assert!(send(&set, 11, later, limit));
-    assert!(set.find(5).is_none(), "its nine have leaked away but a little");
+    assert!(
+        set.find(5).is_none(),
+        "its nine have leaked away but a little"
+    );
 }
 
 #[test]
@@ -193,7 +215,10 @@ fn an_offender_stays_under_a_spoofed_flood() {
         }
         through += passed(&set, 1, now, limit, 10);
     }
-    assert!(through <= 900 * 1_000 / 953 + 1, "{through} is more than the rate");
+    assert!(
+        through <= 900 * 1_000 / 953 + 1,
+        "{through} is more than the rate"
+    );
 }
 
 #[test]
@@ -203,13 +228,22 @@ fn refused_packets_cost_nothing() {
         send_units(&set, 9, 0, &limits, [1, 1]).expect("under both limits");
     }
     let before = state(&set);
-    assert_eq!(send_units(&set, 9, 0, &limits, [1, 1]), Err(1), "the second limit");
+    assert_eq!(
+        send_units(&set, 9, 0, &limits, [1, 1]),
+        Err(1),
+        "the second limit"
+    );
     assert_eq!(state(&set), before, "nor is the first one charged");
     for _ in 0..3 {
         send_units(&set, 9, 0, &limits, [1, 0]).expect("under the first limit");
     }
     let before = state(&set);
-    assert_eq!(send_units(&set, 9, 7, &limits, [1, 1]), Err(0), "the first limit is asked first");
-    drop(set.quote(11, 7, &limits, [1, 1]).expect("a new source, not paid for"));
+    assert_eq!(
+        send_units(&set, 9, 7, &limits, [1, 1]),
+        Err(0),
+        "the first limit is asked first"
+    );
+    let quote = set.quote(11, 7, &limits, [1, 1]);
+    assert!(quote.is_ok(), "a new source, not paid for");
     assert_eq!(state(&set), before);
 }

@@ -2,10 +2,12 @@
 
 use std::{vec, vec::Vec};
 
-use etherparse::{IpFragOffset, Ipv6FragmentHeader, PacketBuilder, ip_number};
+use etherparse::PacketBuilder;
 
 use super::*;
 
+#[path = "packet_tests/ipv6.rs"]
+mod ipv6_tests;
 #[path = "packet_tests/properties.rs"]
 mod properties;
 
@@ -110,15 +112,23 @@ fn a_segment_is_what_it_says() {
     assert_eq!(packet.frame_len as usize, frame.len());
     let tcp = tcp_of(&frame);
     assert_eq!((tcp.source_port, tcp.port, tcp.seq), (40_000, 443, 7));
-    assert_eq!((tcp.payload_offset, tcp.payload_len, tcp.opens), (54, 18, false));
+    assert_eq!(
+        (tcp.payload_offset, tcp.payload_len, tcp.opens),
+        (54, 18, false)
+    );
 }
 
 #[test]
 fn only_a_syn_without_ack_opens() {
     const FLAGS: usize = L4_V4 + 13;
-    for (flags, opens) in
-        [(0x02, true), (0xc2, true), (0x03, true), (0x12, false), (0x10, false), (0x04, false)]
-    {
+    for (flags, opens) in [
+        (0x02, true),
+        (0xc2, true),
+        (0x03, true),
+        (0x12, false),
+        (0x10, false),
+        (0x04, false),
+    ] {
         let frame = with(tcp_v4(b""), FLAGS, &[flags]);
         assert_eq!(tcp_of(&frame).opens, opens, "flags {flags:#x}");
     }
@@ -131,7 +141,10 @@ fn padding_is_no_payload() {
     assert_eq!((tcp_of(&frame).payload_len, ip(&frame).frame_len), (0, 54));
     let mut frame = udp_v4(b"");
     frame.resize(60, b'x');
-    assert_eq!((ip(&frame).transport, ip(&frame).frame_len), (Transport::Udp, 42));
+    assert_eq!(
+        (ip(&frame).transport, ip(&frame).frame_len),
+        (Transport::Udp, 42)
+    );
 }
 
 #[test]
@@ -145,8 +158,16 @@ fn two_tags_are_read_and_a_third_is_not_ours() {
     assert_eq!(tcp_of(&tagged(&[service, customer])).payload_offset, 62);
     let three = tagged(&[service, customer, customer]);
     assert_eq!(read(&three), Ok(Packet::NotIp));
-    assert_eq!(read(&three[..16]), Err(Unsound::Malformed), "a tag cut short");
-    assert_eq!(read(&three[..13]), Err(Unsound::Malformed), "no Ethernet header");
+    assert_eq!(
+        read(&three[..16]),
+        Err(Unsound::Malformed),
+        "a tag cut short"
+    );
+    assert_eq!(
+        read(&three[..13]),
+        Err(Unsound::Malformed),
+        "no Ethernet header"
+    );
 }
 
 #[test]
@@ -168,19 +189,63 @@ fn lying_ipv4_headers_are_refused() {
     };
     let lies: [Lie; 14] = [
         ("version 6", with(tcp_v4(b""), IP, &[0x65]), Malformed),
-        ("header of 16 bytes", with(tcp_v4(b""), IP, &[0x44]), Malformed),
-        ("header longer than the packet", with(udp_v4(b""), IP, &[0x4f]), Malformed),
+        (
+            "header of 16 bytes",
+            with(tcp_v4(b""), IP, &[0x44]),
+            Malformed,
+        ),
+        (
+            "header longer than the packet",
+            with(udp_v4(b""), IP, &[0x4f]),
+            Malformed,
+        ),
         ("header cut short", tcp_v4(b"")[..33].to_vec(), Malformed),
-        ("shorter than its header", with(tcp_v4(b""), IP + 2, &[0, 19]), Malformed),
+        (
+            "shorter than its header",
+            with(tcp_v4(b""), IP + 2, &[0, 19]),
+            Malformed,
+        ),
         ("length 0", with(tcp_v4(b""), IP + 2, &[0, 0]), Malformed),
-        ("longer than the frame", with(tcp_v4(b""), IP + 2, &[0, 41]), Malformed),
-        ("TCP cut short", with(tcp_v4(b""), IP + 2, &[0, 39]), Malformed),
-        ("TCP header of 16 bytes", with(tcp_v4(b""), L4_V4 + 12, &[0x40]), Malformed),
-        ("TCP header too long", with(tcp_v4(b"xxx"), L4_V4 + 12, &[0x60]), Malformed),
-        ("UDP cut short", with(udp_v4(b""), IP + 2, &[0, 27]), Malformed),
-        ("first fragment without the whole TCP header", first(39), Fragment),
-        ("first fragment without the TCP options", with(first(40), 46, &[0x60]), Fragment),
-        ("a fragment over the TCP flags", with(tcp_v4(b""), IP + 6, &[0, 1]), Fragment),
+        (
+            "longer than the frame",
+            with(tcp_v4(b""), IP + 2, &[0, 41]),
+            Malformed,
+        ),
+        (
+            "TCP cut short",
+            with(tcp_v4(b""), IP + 2, &[0, 39]),
+            Malformed,
+        ),
+        (
+            "TCP header of 16 bytes",
+            with(tcp_v4(b""), L4_V4 + 12, &[0x40]),
+            Malformed,
+        ),
+        (
+            "TCP header too long",
+            with(tcp_v4(b"xxx"), L4_V4 + 12, &[0x60]),
+            Malformed,
+        ),
+        (
+            "UDP cut short",
+            with(udp_v4(b""), IP + 2, &[0, 27]),
+            Malformed,
+        ),
+        (
+            "first fragment without the whole TCP header",
+            first(39),
+            Fragment,
+        ),
+        (
+            "first fragment without the TCP options",
+            with(first(40), 46, &[0x60]),
+            Fragment,
+        ),
+        (
+            "a fragment over the TCP flags",
+            with(tcp_v4(b""), IP + 6, &[0, 1]),
+            Fragment,
+        ),
     ];
     for (name, frame, expected) in lies {
         assert_eq!(read(&frame), Err(expected), "{name}");
@@ -196,122 +261,39 @@ fn a_udp_length_agrees_with_the_packet() {
     // A first fragment holds only part of what its UDP header claims.
     let first = with(claims(2_000), IP + 6, &[0x20, 0]);
     assert_eq!(ip(&first).transport, Transport::Udp);
-    assert_eq!(read(&with(first, L4_V4 + 4, &[0, 7])), Err(Unsound::Malformed));
+    assert_eq!(
+        read(&with(first, L4_V4 + 4, &[0, 7])),
+        Err(Unsound::Malformed)
+    );
 }
 
 #[test]
 fn fragments_are_judged_by_what_they_hide() {
     let fragment = |field: u16| with(tcp_v4(b"payload"), IP + 6, &field.to_be_bytes());
-    assert!(matches!(ip(&fragment(0x2000)).transport, Transport::Tcp(_)), "a first, whole one");
-    assert!(matches!(ip(&fragment(0x4000)).transport, Transport::Tcp(_)), "do not fragment");
-    assert_eq!(ip(&fragment(0x2002)).transport, Transport::Other, "a later one");
-    assert_eq!(ip(&fragment(0x00b9)).transport, Transport::Other, "the last one");
+    assert!(
+        matches!(ip(&fragment(0x2000)).transport, Transport::Tcp(_)),
+        "a first, whole one"
+    );
+    assert!(
+        matches!(ip(&fragment(0x4000)).transport, Transport::Tcp(_)),
+        "do not fragment"
+    );
+    assert_eq!(
+        ip(&fragment(0x2002)).transport,
+        Transport::Other,
+        "a later one"
+    );
+    assert_eq!(
+        ip(&fragment(0x00b9)).transport,
+        Transport::Other,
+        "the last one"
+    );
     let udp = with(udp_v4(b"payload"), IP + 6, &[0x20, 1]);
-    assert_eq!(ip(&udp).transport, Transport::Other, "UDP has no flags to hide");
-}
-
-#[test]
-fn mapped_ipv4_is_ipv4() {
-    let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 7];
-    let frame = with(ipv6(17, 64, &[&[0, 1, 0, 1, 0, 8, 0, 0]]), IP + 8, &mapped);
-    assert_eq!(ip(&frame).source, ip(&udp_v4(b"")).source);
-    let compatible = with(frame, IP + 18, &[0, 0]);
-    assert!(matches!(ip(&compatible).source, Address::V6(_)));
-}
-
-#[test]
-fn neighbour_discovery_comes_from_a_neighbour() {
-    const ICMPV6: u8 = PROTOCOL_ICMPV6;
-    let transport = |hops, kind| ip(&ipv6(ICMPV6, hops, &[&[kind, 0, 0, 0]])).transport;
-    for kind in 133..=137 {
-        assert_eq!(transport(255, kind), Transport::NeighbourDiscovery, "type {kind}");
-        assert_eq!(transport(254, kind), Transport::Other, "type {kind} through a router");
-    }
-    assert_eq!(transport(255, 132), Transport::Other);
-    assert_eq!(transport(255, 138), Transport::Other);
-    assert_eq!(transport(255, 128), Transport::Other, "an echo request");
-    let short = ipv6(ICMPV6, 255, &[&[135, 0, 0]]);
-    assert_eq!(ip(&short).transport, Transport::Other);
-    let first = Ipv6FragmentHeader::new(ip_number::IPV6_ICMP, IpFragOffset::ZERO, true, 1);
-    let fragment = ipv6(PROTOCOL_FRAGMENT, 255, &[&first.to_bytes(), &[135, 0, 0, 0]]);
-    assert_eq!(ip(&fragment).transport, Transport::Other, "RFC 6980");
-    let v4 = with(with(tcp_v4(b""), IP + 8, &[255, ICMPV6]), L4_V4, &[135]);
-    assert_eq!(ip(&v4).transport, Transport::Other, "IPv4 has no neighbour discovery");
-}
-
-/// A chain of `count` destination options of 8 bytes before TCP.
-fn chain(count: usize) -> Vec<u8> {
-    let mut headers = vec![[PROTOCOL_DESTINATION, 0, 1, 4, 0, 0, 0, 0]; count];
-    if let Some(last) = headers.last_mut() {
-        last[0] = PROTOCOL_TCP;
-    }
-    let first = if count == 0 { PROTOCOL_TCP } else { PROTOCOL_DESTINATION };
-    ipv6(first, 64, &[headers.as_flattened(), &tcp_header(5)])
-}
-
-#[test]
-fn six_extension_headers_are_followed() {
-    for count in 0..=MAX_EXTENSIONS {
-        let tcp = tcp_of(&chain(count));
-        assert_eq!(usize::from(tcp.payload_offset), L4_V6 + 8 * count + TCP_LEN);
-    }
-    assert_eq!(ip(&chain(MAX_EXTENSIONS + 1)).transport, Transport::Other);
-}
-
-#[test]
-fn each_extension_header_counts_its_length_its_own_way() {
-    let routing = [PROTOCOL_AUTHENTICATION, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let authentication = [PROTOCOL_MOBILITY, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-    let mobility = [PROTOCOL_TCP, 0, 0, 0, 0, 0, 0, 0];
-    let headers: [&[u8]; 4] = [&routing, &authentication, &mobility, &tcp_header(5)];
-    let frame = ipv6(PROTOCOL_ROUTING, 64, &headers);
-    assert_eq!(usize::from(tcp_of(&frame).payload_offset), frame.len());
-}
-
-#[test]
-fn a_chain_cut_short_is_refused() {
-    use Unsound::{Fragment, Malformed};
-    let [one, atomic] = [[PROTOCOL_TCP, 0, 0, 0, 0, 0, 0, 0], [PROTOCOL_DESTINATION, 0, 0, 0, 0, 0, 0, 0]];
-    let first = [PROTOCOL_DESTINATION, 0, 0, 1, 0, 0, 0, 9];
-    let long = [PROTOCOL_TCP, 2, 0, 0, 0, 0, 0, 0];
-    let chains: [Lie; 8] = [
-        ("no byte of it", ipv6(PROTOCOL_ROUTING, 64, &[]), Malformed),
-        ("half of it", ipv6(PROTOCOL_ROUTING, 64, &[&one[..4]]), Malformed),
-        ("longer than the packet", ipv6(PROTOCOL_HOP_BY_HOP, 64, &[&long, &[0; 8]]), Malformed),
-        ("no TCP behind it", ipv6(PROTOCOL_DESTINATION, 64, &[&one]), Malformed),
-        ("an atomic fragment", ipv6(PROTOCOL_FRAGMENT, 64, &[&atomic, &long, &[0; 8]]), Malformed),
-        ("a first fragment", ipv6(PROTOCOL_FRAGMENT, 64, &[&first, &long, &[0; 8]]), Fragment),
-        ("a first fragment, no chain", ipv6(PROTOCOL_FRAGMENT, 64, &[&first]), Fragment),
-        ("a first fragment, no TCP", ipv6(PROTOCOL_FRAGMENT, 64, &[&first, &one]), Fragment),
-    ];
-    for (name, frame, expected) in chains {
-        assert_eq!(read(&frame), Err(expected), "{name}");
-        // Padding does not fill a header up.
-        let padded = [frame, vec![0; 64]].concat();
-        assert_eq!(read(&padded), Err(expected), "{name}, padded");
-    }
-}
-
-#[test]
-fn later_ipv6_fragments_have_no_header_to_read() {
-    let later = |field: u16| {
-        let [high, low] = field.to_be_bytes();
-        ipv6(PROTOCOL_FRAGMENT, 64, &[&[PROTOCOL_TCP, 0, high, low, 0, 0, 0, 9], &[0; 24]])
-    };
-    assert_eq!(ip(&later(2 << 3)).transport, Transport::Other);
-    assert_eq!(read(&later(1 << 3)), Err(Unsound::Fragment), "over the TCP flags");
-    assert_eq!(read(&later(0)), Err(Unsound::Malformed), "an atomic one, whose TCP is broken");
-}
-
-#[test]
-fn an_ipv6_packet_may_end_with_its_header() {
-    let packet = ip(&ipv6(59, 64, &[]));
-    assert_eq!((packet.transport, packet.frame_len), (Transport::Other, 54));
-    assert_eq!(read(&ipv6(PROTOCOL_TCP, 64, &[])), Err(Unsound::Malformed));
-    let short = &ipv6(59, 64, &[])[..53];
-    assert_eq!(read(short), Err(Unsound::Malformed));
-    assert_eq!(read(&with(ipv6(59, 64, &[]), IP, &[0x50])), Err(Unsound::Malformed));
-    assert_eq!(read(&with(ipv6(59, 64, &[]), IP + 5, &[1])), Err(Unsound::Malformed));
+    assert_eq!(
+        ip(&udp).transport,
+        Transport::Other,
+        "UDP has no flags to hide"
+    );
 }
 
 #[test]
@@ -320,8 +302,14 @@ fn only_a_merged_packet_may_leave_its_length_unsaid() {
     assert_eq!(read(&v4(60_000)), Err(Unsound::Malformed));
     // etherparse, too, refuses to write more than the length field can say.
     let big = [v4(60_000), vec![0; 10_000]].concat();
-    assert_eq!((ip(&big).frame_len, tcp_of(&big).payload_len), (70_054, 70_000));
+    assert_eq!(
+        (ip(&big).frame_len, tcp_of(&big).payload_len),
+        (70_054, 70_000)
+    );
     let big = [ipv6(PROTOCOL_TCP, 64, &[&tcp_header(5)]), vec![0; 70_000]].concat();
     let big = with(big, IP + 4, &[0, 0]);
-    assert_eq!((ip(&big).frame_len, tcp_of(&big).payload_len), (70_074, 70_000));
+    assert_eq!(
+        (ip(&big).frame_len, tcp_of(&big).payload_len),
+        (70_074, 70_000)
+    );
 }

@@ -5,7 +5,7 @@ mod state;
 
 use std::{collections::hash_map::RandomState, hash::BuildHasher as _, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use axum::Router;
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use self::{claims::Claims, state::Agent};
 use crate::{
     config::Config,
+    doctor,
     events::Events,
     http,
     interface::{self, Change, Watch},
@@ -33,6 +34,7 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 pub async fn run(config: Config) -> Result<()> {
     let started = Instant::now();
     let mut stop = Stop::new()?;
+    demand_privileges()?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
     state::refuse_strangers(&found)?;
@@ -56,6 +58,17 @@ pub async fn run(config: Config) -> Result<()> {
     protect(&agent, events, watch, &mut stop).await;
     servers.shutdown().await;
     info!("stopped: programs detached, everything passes");
+    Ok(())
+}
+
+/// Said before anything else, which would fail for reasons that are none.
+fn demand_privileges() -> Result<()> {
+    let missing = doctor::missing_capabilities();
+    ensure!(
+        missing.is_empty(),
+        "`guard run` needs root, and this process has no {}: start it with sudo",
+        missing.join(", ")
+    );
     Ok(())
 }
 

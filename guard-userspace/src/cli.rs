@@ -40,7 +40,7 @@ where
         .mut_subcommands(|command| command.mut_args(without_empty_variable));
     let matches = command
         .try_get_matches_from_mut(arguments)
-        .map_err(|error| name_variable(error, &command))?;
+        .map_err(|error| name_variable(error, &mut command))?;
     let unbuilt = UNBUILT
         .iter()
         .find(|(name, _)| matches.subcommand_name() == Some(name));
@@ -339,7 +339,9 @@ fn unbuilt_command(name: &'static str) -> ClapCommand {
 }
 
 /// Adds which environment variable a bad value came from.
-fn name_variable(mut error: clap::Error, command: &ClapCommand) -> clap::Error {
+fn name_variable(mut error: clap::Error, command: &mut ClapCommand) -> clap::Error {
+    // Only built arguments can be written out, and so far only those of the command in use are.
+    command.build();
     let Some(ContextValue::String(flag)) = error.get(ContextKind::InvalidArg) else {
         return error;
     };

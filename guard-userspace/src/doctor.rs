@@ -10,6 +10,7 @@ mod trial;
 use anyhow::Result;
 use serde::Serialize;
 
+pub(crate) use self::host::missing_capabilities;
 use crate::{cli::DoctorFlags, config::Config};
 
 /// The remedy where a check could not look.
@@ -56,7 +57,7 @@ pub enum Outcome {
 /// The defaults make no configuration, which no host can cause. All else is in the report.
 pub async fn run(flags: &DoctorFlags) -> Result<Report> {
     let config = Config::parse("defaults", "")?;
-    let missing = host::missing_capabilities();
+    let missing = missing_capabilities();
     let (program, compiled) = trial::run(&config, &missing);
     let mut checks = vec![
         host::kernel(),
@@ -90,20 +91,36 @@ impl Report {
 
 impl Check {
     fn ok(name: &'static str, found: impl Into<String>) -> Self {
-        Self { name, interface: None, status: Outcome::Ok, found: found.into(), remedy: None }
+        Self {
+            name,
+            interface: None,
+            status: Outcome::Ok,
+            found: found.into(),
+            remedy: None,
+        }
     }
 
     fn warn(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         let remedy = Some(remedy.into());
-        Self { status: Outcome::Warn, remedy, ..Self::ok(name, found) }
+        Self {
+            status: Outcome::Warn,
+            remedy,
+            ..Self::ok(name, found)
+        }
     }
 
     fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { status: Outcome::Fail, ..Self::warn(name, found, remedy) }
+        Self {
+            status: Outcome::Fail,
+            ..Self::warn(name, found, remedy)
+        }
     }
 
     fn about(self, interface: &str) -> Self {
-        Self { interface: Some(interface.to_owned()), ..self }
+        Self {
+            interface: Some(interface.to_owned()),
+            ..self
+        }
     }
 }
 

@@ -130,7 +130,10 @@ pub async fn lookup(names: &[String]) -> Result<Vec<Interface>, InterfaceError> 
     if unknown.is_empty() {
         return Ok(found);
     }
-    let existing = existing.into_iter().map(|interface| interface.name).collect();
+    let existing = existing
+        .into_iter()
+        .map(|interface| interface.name)
+        .collect();
     Err(InterfaceError::Unknown { unknown, existing })
 }
 
@@ -147,26 +150,42 @@ pub async fn list() -> Result<Vec<Interface>, InterfaceError> {
 }
 
 async fn links(handle: &Handle) -> Result<Vec<LinkMessage>, InterfaceError> {
-    handle.link().get().execute().try_collect().await.map_err(InterfaceError::List)
+    handle
+        .link()
+        .get()
+        .execute()
+        .try_collect()
+        .await
+        .map_err(InterfaceError::List)
 }
 
 impl Interface {
     /// The driver of its hardware, or what sort of virtual interface it is, such as `veth`; `?`
     /// where neither is known.
     pub fn driver(&self) -> String {
+        if self.loopback {
+            return "loopback".to_owned();
+        }
         let kind = self.kind.clone().or_else(|| self.hardware_driver());
         kind.unwrap_or_else(|| "?".to_owned())
     }
 
     /// Receive queues in use, at least 1.
     pub fn receive_queues(&self) -> u32 {
-        let in_use = self.folder().and_then(|folder| count_queues(&folder.join("queues")).ok());
+        let in_use = self
+            .folder()
+            .and_then(|folder| count_queues(&folder.join("queues")).ok());
         in_use.unwrap_or(self.queues).max(1)
     }
 
     fn hardware_driver(&self) -> Option<String> {
         let link = fs::read_link(self.folder()?.join("device/driver")).ok()?;
-        Some(link.file_name()?.to_string_lossy().escape_default().to_string())
+        Some(
+            link.file_name()?
+                .to_string_lossy()
+                .escape_default()
+                .to_string(),
+        )
     }
 
     /// Its folder in sysfs, which may show another namespace with interfaces of the same names.
@@ -216,10 +235,12 @@ fn interface(link: LinkMessage) -> Option<Interface> {
 }
 
 fn name(link: &LinkMessage) -> Option<&str> {
-    link.attributes.iter().find_map(|attribute| match attribute {
-        LinkAttribute::IfName(name) => Some(name.as_str()),
-        _ => None,
-    })
+    link.attributes
+        .iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::IfName(name) => Some(name.as_str()),
+            _ => None,
+        })
 }
 
 fn kind(info: &[LinkInfo]) -> Option<String> {
@@ -239,15 +260,25 @@ fn attached(xdp: &[LinkXdp]) -> Option<AttachedXdp> {
         LinkXdp::SkbProgId(id) => Some((2, AttachedMode::Generic, *id)),
         _ => None,
     });
-    let (_, mode, program_id) = programs.min_by_key(|(order, ..)| *order).filter(|_| !none)?;
-    Some(AttachedXdp { mode, program_id, program_name: program_name(program_id) })
+    let (_, mode, program_id) = programs
+        .min_by_key(|(order, ..)| *order)
+        .filter(|_| !none)?;
+    Some(AttachedXdp {
+        mode,
+        program_id,
+        program_name: program_name(program_id),
+    })
 }
 
 fn program_name(id: u32) -> String {
     loaded_programs()
         .filter_map(Result::ok)
         .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(|name| name.escape_default().to_string()))
+        .and_then(|program| {
+            program
+                .name_as_str()
+                .map(|name| name.escape_default().to_string())
+        })
         .unwrap_or_else(|| "?".to_owned())
 }
 

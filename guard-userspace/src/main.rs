@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    io::{IsTerminal as _, stderr},
+    io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout},
     path::Path,
     process::ExitCode,
 };
@@ -64,8 +64,7 @@ fn check(flags: &CheckFlags) -> ExitCode {
                 .as_deref()
                 .unwrap_or(Path::new("defaults"))
                 .display();
-            println!("{name}: ok: {}", config.summary());
-            ExitCode::SUCCESS
+            print(&format!("{name}: ok: {}\n", config.summary()))
         }
     }
 }
@@ -80,10 +79,7 @@ async fn status(flags: &StatusFlags) -> ExitCode {
     };
     match flags.output {
         OutputFormat::Json => print_json(&status),
-        OutputFormat::Table => {
-            print!("{}", status.render());
-            ExitCode::SUCCESS
-        }
+        OutputFormat::Table => print(&status.render()),
     }
 }
 
@@ -97,10 +93,7 @@ async fn diagnose(flags: &DoctorFlags) -> ExitCode {
     };
     let printed = match flags.output {
         OutputFormat::Json => print_json(&report),
-        OutputFormat::Table => {
-            print!("{}", report.render());
-            ExitCode::SUCCESS
-        }
+        OutputFormat::Table => print(&report.render()),
     };
     if report.passed() {
         printed
@@ -121,13 +114,22 @@ fn bad_configuration(errors: &ConfigErrors) -> ExitCode {
 
 fn print_json<T: Serialize>(value: &T) -> ExitCode {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
+        Ok(text) => print(&(text + "\n")),
         Err(error) => {
             eprintln!("guard: cannot write JSON: {error}");
             ExitCode::from(START_FAILED)
         }
+    }
+}
+
+/// Answers on standard output. A reader that has read enough, such as `head`, is no failure.
+fn print(text: &str) -> ExitCode {
+    let written = stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush());
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("guard: cannot write the answer: {error}");
+            ExitCode::from(START_FAILED)
+        }
+        _ => ExitCode::SUCCESS,
     }
 }

@@ -53,12 +53,17 @@ pub(crate) fn describe(protocol: Protocol, payload: &[u8]) -> Request {
 
 impl Request {
     fn of(summary: &str) -> Self {
-        Self { summary: summary.to_owned(), credentials: Vec::new() }
+        Self {
+            summary: summary.to_owned(),
+            credentials: Vec::new(),
+        }
     }
 
-    fn add(&mut self, credential: Credential) {
-        if self.credentials.len() < CREDENTIALS && !self.credentials.contains(&credential) {
-            self.credentials.push(credential);
+    fn tell(&mut self, credentials: impl IntoIterator<Item = Credential>) {
+        for credential in credentials {
+            if self.credentials.len() < CREDENTIALS && !self.credentials.contains(&credential) {
+                self.credentials.push(credential);
+            }
         }
     }
 }
@@ -66,7 +71,10 @@ impl Request {
 impl Credential {
     /// The credential under the name of a header or parameter, if that is what such a name holds.
     fn named(name: &str) -> Option<Self> {
-        names::scheme(name).map(|scheme| Self { scheme, place: names::shown(name).to_owned() })
+        names::scheme(name).map(|scheme| Self {
+            scheme,
+            place: names::shown(name).to_owned(),
+        })
     }
 }
 

@@ -52,8 +52,14 @@ fn seeds() -> Vec<Frame> {
     let v6 = || frames::Packet::ipv6("2001:db8::9", "2001:db8:ffff::1");
     let request = "GET / HTTP/1.1\r\nHost: api\r\n\r\n";
     let hello = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02";
-    let fragment = |offset, more| Extension::Fragment { offset, more, id: 7 };
-    let chain = (0..5).fold(v6(), |packet, _| packet.extension(Extension::Destination(0)));
+    let fragment = |offset, more| Extension::Fragment {
+        offset,
+        more,
+        id: 7,
+    };
+    let chain = (0..5).fold(v6(), |packet, _| {
+        packet.extension(Extension::Destination(0))
+    });
     [
         v4().tcp(1, 443).payload(request),
         v4().tcp(1, 443).flags(tcp::SYN).tcp_options(&[1; 20]),
@@ -66,13 +72,34 @@ fn seeds() -> Vec<Frame> {
         v6().tcp(1, 443).payload(request),
         v6().vlan(5).udp(1, 2).payload([7; 12]),
         v6().ttl(255).icmpv6(135, 0).payload([0; 16]),
-        v6().extension(fragment(0, true)).tcp(1, 443).payload([7; 12]),
-        v6().extension(fragment(4, false)).tcp(1, 443).payload([7; 12]),
-        v6().extension(Extension::HopByHop(1)).extension(Extension::Routing(2)).tcp(1, 443)
+        v6().extension(fragment(0, true))
+            .tcp(1, 443)
+            .payload([7; 12]),
+        v6().extension(fragment(4, false))
+            .tcp(1, 443)
+            .payload([7; 12]),
+        v6().extension(Extension::HopByHop(1))
+            .extension(Extension::Routing(2))
+            .tcp(1, 443)
             .payload("*1\r\n$4\r\nPING\r\n"),
-        v6().extension(Extension::Authentication).extension(fragment(0, false)).udp(1, 2),
-        chain.extension(Extension::Destination(3)).tcp(1, 443).payload("PRI * HTTP/2.0\r\n\r\n"),
-        frames::Packet::ipv6("::ffff:203.0.113.9", "2001:db8::1").tcp(1, 443).payload("SSH-2.0-x"),
+        v6().extension(Extension::Authentication)
+            .extension(fragment(0, false))
+            .udp(1, 2),
+        chain
+            .extension(Extension::Destination(3))
+            .tcp(1, 443)
+            .payload("PRI * HTTP/2.0\r\n\r\n"),
+        frames::Packet::ipv6("::ffff:203.0.113.9", "2001:db8::1")
+            .tcp(1, 443)
+            .payload("SSH-2.0-x"),
+        v4().fragment(7, 1, true).tcp(1, 443).payload([7; 32]),
+        v4().fragment(7, 0, true).protocol(6).payload([7; 12]),
+        v6().extension(fragment(1, true))
+            .tcp(1, 443)
+            .payload([7; 32]),
+        v6().extension(fragment(0, true))
+            .protocol(60)
+            .payload([6, 9, 0, 0, 0, 0, 0, 0]),
         frames::Packet::arp("203.0.113.9", "192.0.2.1"),
     ]
     .map(|packet| packet.build())
@@ -129,12 +156,18 @@ fn expected(frame: &[u8]) -> (bool, Counts) {
 
 /// What is counted of a payload, if the packet has one that counts by itself.
 fn payload(frame: &[u8], packet: &IpPacket) -> Option<Protocol> {
-    let Transport::Tcp(tcp) = packet.transport else { return None };
+    let Transport::Tcp(tcp) = packet.transport else {
+        return None;
+    };
     if tcp.payload_len == 0 || tcp.port == 0 {
         return None;
     }
     let bytes = &frame[usize::from(tcp.payload_offset)..][..tcp.payload_len as usize];
-    let protocol = if bytes.len() < HEAD_MIN { Protocol::Undecided } else { of(bytes) };
+    let protocol = if bytes.len() < HEAD_MIN {
+        Protocol::Undecided
+    } else {
+        of(bytes)
+    };
     // What is undecided counts in a connection's first payload only: in the SYN.
     (protocol != Protocol::Undecided || tcp.opens).then_some(protocol)
 }
@@ -183,7 +216,10 @@ fn assert_every_way_was_taken(counts: &Counts) {
         let count = counts.get(&packets).copied().unwrap_or(0);
         assert!(count > FRAMES / 40, "only {count} {packets}");
     }
-    for protocol in Protocol::ALL.into_iter().filter(|found| *found != Protocol::Postgres) {
+    for protocol in Protocol::ALL
+        .into_iter()
+        .filter(|found| *found != Protocol::Postgres)
+    {
         let name = payload_name("all", protocol);
         assert!(counts.contains_key(&name), "no {name}");
     }

@@ -21,24 +21,36 @@ impl Made {
 
 /// Any limit the configuration can ask for, within what a test can exhaust.
 fn limits(make: fn(u64, u64, u64) -> Limit, most: u64) -> impl Strategy<Value = Made> {
-    let tick_ns = prop_oneof![Just(TICK_NS), Just(1_000_000), Just(4_000_000), Just(10_000_000)];
+    let tick_ns = prop_oneof![
+        Just(TICK_NS),
+        Just(1_000_000),
+        Just(4_000_000),
+        Just(10_000_000)
+    ];
     (1..=most, 10_000_000..3_600 * SECOND_NS, tick_ns).prop_map(
         move |(capacity, burst_ns, tick_ns)| {
             let limit = make(capacity, burst_ns, tick_ns);
-            Made { capacity, burst_ns, tick_ns, limit }
+            Made {
+                capacity,
+                burst_ns,
+                tick_ns,
+                limit,
+            }
         },
     )
 }
 
 fn packet_limits() -> impl Strategy<Value = Made> {
-    prop_oneof![limits(Limit::per_packet, 20), limits(Limit::per_packet, 1_000_000)]
+    prop_oneof![
+        limits(Limit::per_packet, 20),
+        limits(Limit::per_packet, 1_000_000)
+    ]
 }
 
 /// Limits that round nothing, so that it does not matter how often they leak.
 fn even_limits() -> impl Strategy<Value = Limit> {
-    (0..8_u32, 3..12_u32).prop_map(|(capacity, ticks)| {
-        Limit::per_packet(1 << capacity, TICK_NS << ticks, TICK_NS)
-    })
+    (0..8_u32, 3..12_u32)
+        .prop_map(|(capacity, ticks)| Limit::per_packet(1 << capacity, TICK_NS << ticks, TICK_NS))
 }
 
 /// Pauses between packets, as parts in a thousand of the burst: crowds, and long silences.
@@ -57,7 +69,9 @@ struct Exact {
 impl Exact {
     fn drain(&mut self, now: u32) {
         let elapsed_ns = u128::from(now - self.tick) * u128::from(self.made.tick_ns);
-        self.debt = self.debt.saturating_sub(elapsed_ns * u128::from(self.made.capacity));
+        self.debt = self
+            .debt
+            .saturating_sub(elapsed_ns * u128::from(self.made.capacity));
         self.tick = now;
     }
 

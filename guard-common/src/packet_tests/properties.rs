@@ -3,8 +3,9 @@
 use std::{vec, vec::Vec};
 
 use etherparse::{
-    IpAuthHeader, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options, Ipv6Extensions,
-    Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, SlicedPacket, TransportSlice, VlanId,
+    IpAuthHeader, IpFragOffset, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv4Options,
+    Ipv6Extensions, Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions,
+    SlicedPacket, TransportSlice, VlanId,
 };
 use proptest::{collection, option, prelude::*, sample};
 
@@ -43,13 +44,17 @@ impl Recipe {
                     tcp = tcp.syn();
                 }
                 let options = vec![1; options * 4];
-                write(tcp.options_raw(&options).expect("10 words at most"), &self.payload)
+                write(
+                    tcp.options_raw(&options).expect("10 words at most"),
+                    &self.payload,
+                )
             }
             Kind::Udp => write(packet.udp(53, 53), &self.payload),
             Kind::Icmp => {
                 let mut bytes = Vec::new();
                 let echo = packet.icmpv4_echo_request(1, 1);
-                echo.write(&mut bytes, &self.payload).expect("writing to memory");
+                echo.write(&mut bytes, &self.payload)
+                    .expect("writing to memory");
                 bytes
             }
         };
@@ -73,7 +78,11 @@ impl Recipe {
 
 fn ipv4_headers() -> impl Strategy<Value = IpHeaders> {
     (any::<[u8; 4]>(), 0..=10_usize).prop_map(|(source, options)| {
-        let mut header = Ipv4Header { source, time_to_live: 64, ..Ipv4Header::default() };
+        let mut header = Ipv4Header {
+            source,
+            time_to_live: 64,
+            ..Ipv4Header::default()
+        };
         let options = vec![1; options * 4];
         header.options = Ipv4Options::try_from(options.as_slice()).expect("10 words at most");
         IpHeaders::Ipv4(header, Ipv4Extensions::default())
@@ -94,7 +103,14 @@ fn ipv6_headers() -> impl Strategy<Value = IpHeaders> {
             IpAuthHeader::new(IpNumber(0), 1, 1, &vec![0; words * 4]).expect("a short header")
         })
     });
-    let chain = (options(), options(), options(), options(), any::<bool>(), auth);
+    let chain = (
+        options(),
+        options(),
+        options(),
+        options(),
+        any::<bool>(),
+        auth,
+    );
     (any::<[u8; 16]>(), chain).prop_map(|(source, chain)| {
         let (hop_by_hop_options, destination_options, routing, last, fragment, auth) = chain;
         let atomic = Ipv6FragmentHeader::new(IpNumber(0), IpFragOffset::ZERO, false, 1);
@@ -108,7 +124,14 @@ fn ipv6_headers() -> impl Strategy<Value = IpHeaders> {
             fragment: fragment.then_some(atomic),
             auth,
         };
-        IpHeaders::Ipv6(Ipv6Header { source, hop_limit: 64, ..Ipv6Header::default() }, extensions)
+        IpHeaders::Ipv6(
+            Ipv6Header {
+                source,
+                hop_limit: 64,
+                ..Ipv6Header::default()
+            },
+            extensions,
+        )
     })
 }
 
@@ -149,7 +172,11 @@ fn broken_frames() -> impl Strategy<Value = Vec<u8>> {
 
 /// Noise behind an Ethernet header that promises IP.
 fn noise() -> impl Strategy<Value = Vec<u8>> {
-    let link = sample::select(vec![[0x08, 0x00, 0x45], [0x86, 0xdd, 0x60], [0x81, 0x00, 0x00]]);
+    let link = sample::select(vec![
+        [0x08, 0x00, 0x45],
+        [0x86, 0xdd, 0x60],
+        [0x81, 0x00, 0x00],
+    ]);
     (link, collection::vec(any::<u8>(), 0..200))
         .prop_map(|(link, rest)| [&[0; 12], &link[..], &rest].concat())
 }
@@ -181,7 +208,9 @@ impl Frame for Partly<'_> {
 
 /// What is true of whatever is made of `frame`.
 fn check_sense(frame: &[u8], parsed: Result<Packet, Unsound>) -> Result<(), TestCaseError> {
-    let Ok(Packet::Ip(packet)) = parsed else { return Ok(()) };
+    let Ok(Packet::Ip(packet)) = parsed else {
+        return Ok(());
+    };
     prop_assert!(packet.frame_len as usize <= frame.len());
     if let Transport::Tcp(tcp) = packet.transport {
         let end = u32::from(tcp.payload_offset) + tcp.payload_len;

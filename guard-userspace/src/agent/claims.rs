@@ -5,7 +5,7 @@ use std::{
     io,
     net::TcpListener,
     os::unix::{
-        fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -82,6 +82,10 @@ fn lock_state(folder: &Path) -> Result<File> {
 fn bind_control(path: &Path) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
         make_folder(folder, 0o755)?;
+    }
+    // A connection to any file is refused, but only a socket is an old agent's.
+    if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
+        bail!("{} is no socket and in the way: choose another with --socket", path.display());
     }
     match UnixStream::connect(path) {
         Ok(_) => bail!(

@@ -48,6 +48,15 @@ fn every_flag_of_run_has_its_variable() {
 }
 
 #[test]
+fn complaints_about_any_command_can_be_written_out() {
+    let long = "x".repeat(108);
+    refused(&format!("guard status --socket {long}"));
+    refused("guard check --output xml");
+    refused("guard doctor --iface a/b");
+    refused("guard frobnicate");
+}
+
+#[test]
 fn every_flag_reaches_the_configuration() {
     let config = resolved(
         "guard run --iface eth0 --iface eth1,eth0 --xdp-mode generic --dry-run \

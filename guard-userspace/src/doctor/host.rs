@@ -38,9 +38,11 @@ pub(super) fn judge_kernel(release: &str) -> Check {
             let found = format!("{shown}; without tcx, which is 6.6's and not needed so far");
             Check::ok("kernel", found)
         }
-        Some(_) => {
-            Check::fail("kernel", format!("{shown} has no XDP for packets in several buffers"), REMEDY)
-        }
+        Some(_) => Check::fail(
+            "kernel",
+            format!("{shown} has no XDP for packets in several buffers"),
+            REMEDY,
+        ),
         None => Check::warn("kernel", format!("version `{shown}` says nothing"), REMEDY),
     }
 }
@@ -60,7 +62,7 @@ pub(super) fn types() -> Check {
 }
 
 /// The capabilities that `guard run` needs and this process has not.
-pub(super) fn missing_capabilities() -> Vec<&'static str> {
+pub(crate) fn missing_capabilities() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     missing_from(&status)
 }
@@ -87,7 +89,11 @@ pub(super) fn privileges(missing: &[&str]) -> Check {
         let remedy = "give them to this container or service: `guard run` needs them";
         return Check::fail("privileges", found, remedy);
     }
-    Check::warn("privileges", found, "run `guard run`, and `guard doctor` for all it can say, as root")
+    Check::warn(
+        "privileges",
+        found,
+        "run `guard run`, and `guard doctor` for all it can say, as root",
+    )
 }
 
 /// Whether programs become machine code, as one that is loaded may show.
@@ -129,5 +135,7 @@ pub(super) fn pins(folder: &Path) -> Check {
 }
 
 fn setting(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok().map(|value| value.trim().to_owned())
+    fs::read_to_string(path)
+        .ok()
+        .map(|value| value.trim().to_owned())
 }

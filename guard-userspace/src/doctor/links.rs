@@ -8,23 +8,36 @@ use crate::{
     kernel::PROGRAM,
 };
 
-/// Examines the interfaces with these `names`; without any, those that are up but the loopback.
+/// Examines the interfaces with these `names`; without any, those that are up
+/// and could be.
 pub(super) async fn examine(names: &[String]) -> Vec<Check> {
-    let (interfaces, error) =
-        if names.is_empty() { protectable().await } else { named(names).await };
+    let (interfaces, error) = if names.is_empty() {
+        protectable().await
+    } else {
+        named(names).await
+    };
     let mut checks: Vec<Check> = error.into_iter().map(not_found).collect();
     if interfaces.is_empty() && checks.is_empty() {
-        let found = "none is up but the loopback";
-        checks.push(Check::warn("interface", found, "name the one to protect with --iface"));
+        let found = "none but the loopback is up and has Ethernet";
+        checks.push(Check::warn(
+            "interface",
+            found,
+            "name the one to protect with --iface",
+        ));
     }
-    checks.extend(interfaces.iter().flat_map(|interface| [link(interface), xdp(interface)]));
+    checks.extend(
+        interfaces
+            .iter()
+            .flat_map(|interface| [link(interface), xdp(interface)]),
+    );
     checks
 }
 
 async fn protectable() -> (Vec<Interface>, Option<InterfaceError>) {
     match list().await {
         Ok(mut interfaces) => {
-            interfaces.retain(|interface| interface.up && !interface.loopback);
+            interfaces
+                .retain(|interface| interface.up && interface.ethernet && !interface.loopback);
             (interfaces, None)
         }
         Err(error) => (Vec::new(), Some(error)),
@@ -64,11 +77,19 @@ pub(super) fn link(interface: &Interface) -> Check {
     let found = format!("{}, {queues}, MTU {}", interface.driver(), interface.mtu);
     let check = if !interface.ethernet {
         let remedy = "protect the interface that its packets come in on";
-        Check::fail("link", format!("{found}: its packets have no Ethernet header"), remedy)
+        Check::fail(
+            "link",
+            format!("{found}: its packets have no Ethernet header"),
+            remedy,
+        )
     } else if interface.up {
         Check::ok("link", found)
     } else {
-        Check::warn("link", format!("{found}: it is down"), format!("`ip link set dev {name} up`"))
+        Check::warn(
+            "link",
+            format!("{found}: it is down"),
+            format!("`ip link set dev {name} up`"),
+        )
     };
     check.about(name)
 }
@@ -88,7 +109,11 @@ pub(super) fn xdp(interface: &Interface) -> Check {
                 "guard never replaces a stranger's program: stop its owner, or detach it with \
                  `ip link set dev {name} xdp off`"
             );
-            Check::fail("xdp", format!("the program `{stranger}` is attached ({place})"), remedy)
+            Check::fail(
+                "xdp",
+                format!("the program `{stranger}` is attached ({place})"),
+                remedy,
+            )
         }
     };
     check.about(name)

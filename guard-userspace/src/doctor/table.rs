@@ -9,14 +9,23 @@ const STATUS: usize = 6;
 
 pub(super) fn render(checks: &[Check]) -> String {
     let titles: Vec<String> = checks.iter().map(title).collect();
-    let width = titles.iter().map(|title| title.chars().count()).max().unwrap_or_default();
+    let width = titles
+        .iter()
+        .map(|title| title.chars().count())
+        .max()
+        .unwrap_or_default();
     let indent = STATUS + width + 2;
     let mut text = String::new();
     for (check, title) in checks.iter().zip(&titles) {
         let head = format!("{:<STATUS$}{title:<width$}  ", check.status.name());
         push_wrapped(&mut text, &head, indent, &check.found);
         if let Some(remedy) = &check.remedy {
-            push_wrapped(&mut text, &" ".repeat(indent), indent + 2, &format!("→ {remedy}"));
+            push_wrapped(
+                &mut text,
+                &" ".repeat(indent),
+                indent + 2,
+                &format!("→ {remedy}"),
+            );
         }
     }
     text.push('\n');

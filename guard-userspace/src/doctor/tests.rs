@@ -23,15 +23,25 @@ fn capabilities_are_read_from_the_process_status() {
     assert_eq!(host::missing_from(&status("0000000000000000")), all);
     assert_eq!(host::missing_from(&status("000000c000001000")), [""; 0]);
     // CAP_SYS_ADMIN alone.
-    assert_eq!(host::missing_from(&status("0000000000200000")), ["CAP_NET_ADMIN"]);
+    assert_eq!(
+        host::missing_from(&status("0000000000200000")),
+        ["CAP_NET_ADMIN"]
+    );
     assert_eq!(host::missing_from(""), all);
 }
 
 #[test]
 fn only_a_failure_fails_the_report() {
-    let warned = vec![Check::ok("kernel", "6.18"), Check::warn("jit", "off", "switch it on")];
+    let warned = vec![
+        Check::ok("kernel", "6.18"),
+        Check::warn("jit", "off", "switch it on"),
+    ];
     assert!(Report::new(warned.clone()).passed());
-    let failed = [warned, vec![Check::fail("xdp", "taken", "leave it").about("eth0")]].concat();
+    let failed = [
+        warned,
+        vec![Check::fail("xdp", "taken", "leave it").about("eth0")],
+    ]
+    .concat();
     assert!(!Report::new(failed).passed());
 }
 
@@ -43,8 +53,14 @@ fn the_table_stays_within_80_columns_and_its_json_is_stable() {
         Check::fail("xdp", long.clone(), long).about("enp0s31f6"),
     ]);
     let text = report.render();
-    assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    assert!(text.starts_with("ok    kernel         6.18\nfail  enp0s31f6 xdp  word word"), "{text}");
+    assert!(
+        text.lines().all(|line| line.chars().count() <= 80),
+        "{text}"
+    );
+    assert!(
+        text.starts_with("ok    kernel         6.18\nfail  enp0s31f6 xdp  word word"),
+        "{text}"
+    );
 
     let json = serde_json::to_value(&report).expect("a report");
     assert_eq!(json["passed"], false);
@@ -57,6 +73,9 @@ fn the_table_stays_within_80_columns_and_its_json_is_stable() {
 #[test]
 fn a_long_error_is_cut_to_its_first_words() {
     let error = anyhow::anyhow!("{}\nsecond line", "x".repeat(999));
-    assert_eq!(trial::first_words(&error), format!("{}...", "x".repeat(200)));
+    assert_eq!(
+        trial::first_words(&error),
+        format!("{}...", "x".repeat(200))
+    );
     assert_eq!(trial::first_words(&anyhow::anyhow!("short")), "short");
 }

@@ -1,6 +1,9 @@
 //! Loads the kernel side as `guard run` does, attaches it to nothing, and unloads it.
 
-use std::{io, time::Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Error, Result};
 use guard_common::wire::Clock;
@@ -19,7 +22,10 @@ const ERROR_LEN: usize = 200;
 /// machine code of them.
 pub(super) fn run(config: &Config, missing: &[&str]) -> (Check, Option<bool>) {
     if !missing.is_empty() {
-        return (Check::warn(NAME, "not tried, for want of privileges", AS_ROOT), None);
+        return (
+            Check::warn(NAME, "not tried, for want of privileges", AS_ROOT),
+            None,
+        );
     }
     match load(config) {
         Ok((found, compiled)) => (Check::ok(NAME, found), Some(compiled)),
@@ -42,9 +48,9 @@ fn load(config: &Config) -> Result<(String, bool)> {
         Clock::Coarse => "coarse clock",
         Clock::Manual => "manual clock",
     };
-    let tick_ms = tick.ns as f64 / 1e6;
+    let tick = Duration::from_nanos(tick.ns);
     let found = format!(
-        "{instructions}verified in {milliseconds} ms; limits count in ticks of {tick_ms:.0} ms ({clock})"
+        "{instructions}verified in {milliseconds} ms; limits have a grain of {tick:?} ({clock})"
     );
     Ok((found, info.size_jitted() > 0))
 }
@@ -52,7 +58,11 @@ fn load(config: &Config) -> Result<(String, bool)> {
 pub(super) fn first_words(error: &Error) -> String {
     let whole = format!("{error:#}");
     let line = whole.lines().next().unwrap_or_default();
-    let mut words: String = line.chars().filter(|c| !c.is_control()).take(ERROR_LEN).collect();
+    let mut words: String = line
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(ERROR_LEN)
+        .collect();
     if words.len() < whole.len() {
         words.push_str("...");
     }
@@ -60,7 +70,9 @@ pub(super) fn first_words(error: &Error) -> String {
 }
 
 fn remedy(error: &Error) -> &'static str {
-    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    let mut causes = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>());
     match causes.find_map(io::Error::raw_os_error) {
         Some(libc::EPERM | libc::EACCES) => {
             "let this container, seccomp profile or kernel lockdown permit bpf(2)"

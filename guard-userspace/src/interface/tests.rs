@@ -6,7 +6,10 @@ use super::*;
 fn link(index: u32, name: &str) -> LinkMessage {
     let mut link = LinkMessage::default();
     link.header.index = index;
-    link.attributes = vec![LinkAttribute::IfName(name.to_owned()), LinkAttribute::Mtu(9000)];
+    link.attributes = vec![
+        LinkAttribute::IfName(name.to_owned()),
+        LinkAttribute::Mtu(9000),
+    ];
     link
 }
 
@@ -24,13 +27,19 @@ fn del(index: u32, name: &str) -> RouteNetlinkMessage {
 }
 
 fn appeared(index: u32, name: &str) -> Change {
-    Change::Appeared { index, name: name.to_owned() }
+    Change::Appeared {
+        index,
+        name: name.to_owned(),
+    }
 }
 
 #[test]
 fn an_interface_that_goes_and_comes_back_is_two_changes() {
     let mut known = known(&["eth0"]);
-    assert_eq!(known.compare(&[link(2, "eth0"), link(3, "eth1")]), [appeared(2, "eth0")]);
+    assert_eq!(
+        known.compare(&[link(2, "eth0"), link(3, "eth1")]),
+        [appeared(2, "eth0")]
+    );
     assert_eq!(known.apply(&new(2, "eth0")), []);
     assert_eq!(known.apply(&del(3, "eth1")), []);
     assert_eq!(known.apply(&del(2, "eth0")), [Change::Gone { index: 2 }]);
@@ -44,7 +53,10 @@ fn a_renamed_interface_is_gone_and_its_name_may_go_on() {
     known.compare(&[link(2, "eth0"), link(3, "eth1")]);
     assert_eq!(known.apply(&new(2, "old")), [Change::Gone { index: 2 }]);
     assert_eq!(known.apply(&new(3, "eth0")), [appeared(3, "eth0")]);
-    assert_eq!(known.apply(&new(3, "wan")), [Change::Gone { index: 3 }, appeared(3, "wan")]);
+    assert_eq!(
+        known.apply(&new(3, "wan")),
+        [Change::Gone { index: 3 }, appeared(3, "wan")]
+    );
 }
 
 #[test]
@@ -72,12 +84,24 @@ fn a_new_list_finds_what_messages_missed() {
 
 #[test]
 fn the_program_that_runs_first_is_the_one_named() {
-    let one = [LinkXdp::Attached(XdpAttached::SocketBuffer), LinkXdp::SkbProgId(u32::MAX)];
+    let one = [
+        LinkXdp::Attached(XdpAttached::SocketBuffer),
+        LinkXdp::SkbProgId(u32::MAX),
+    ];
     let found = attached(&one).expect("one program");
-    assert_eq!((found.mode, found.program_id), (AttachedMode::Generic, u32::MAX));
+    assert_eq!(
+        (found.mode, found.program_id),
+        (AttachedMode::Generic, u32::MAX)
+    );
     assert_eq!(found.program_name, "?");
-    let two = [LinkXdp::SkbProgId(u32::MAX), LinkXdp::DrvProgId(u32::MAX - 1)];
-    assert_eq!(attached(&two).map(|found| found.mode), Some(AttachedMode::Native));
+    let two = [
+        LinkXdp::SkbProgId(u32::MAX),
+        LinkXdp::DrvProgId(u32::MAX - 1),
+    ];
+    assert_eq!(
+        attached(&two).map(|found| found.mode),
+        Some(AttachedMode::Native)
+    );
     assert_eq!(attached(&[LinkXdp::Attached(XdpAttached::None)]), None);
 }
 
@@ -97,6 +121,10 @@ fn unknown_names_are_told_all_at_once() {
 #[test]
 fn a_long_list_is_cut() {
     let names: Vec<String> = (0..25).map(|number| format!("v{number}")).collect();
-    let text = Names { names: &names, quote: "" }.to_string();
+    let text = Names {
+        names: &names,
+        quote: "",
+    }
+    .to_string();
     assert!(text.ends_with("v18, v19 and 5 more"), "{text}");
 }

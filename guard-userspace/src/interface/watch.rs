@@ -58,7 +58,10 @@ impl Watch {
                 warn!(%error, "interfaces are no longer watched");
             }
         });
-        Ok(Self { changes, _follower: follower })
+        Ok(Self {
+            changes,
+            _follower: follower,
+        })
     }
 
     /// Waits for the next change. A call that is dropped while it waits loses none.
@@ -105,13 +108,19 @@ struct Subscription {
 impl Subscription {
     /// Subscribes, and lists what there is then, so that no change falls between the two.
     async fn start() -> Result<(Self, Vec<LinkMessage>), InterfaceError> {
-        let (connection, handle, messages) = new_multicast_connection(&[MulticastGroup::Link])
-            .map_err(InterfaceError::Socket)?;
+        let (connection, handle, messages) =
+            new_multicast_connection(&[MulticastGroup::Link]).map_err(InterfaceError::Socket)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
         let links = links(&handle).await?;
         let messages = messages.map(|(message, _)| message.payload).boxed();
-        Ok((Self { messages, _connection: tasks }, links))
+        Ok((
+            Self {
+                messages,
+                _connection: tasks,
+            },
+            links,
+        ))
     }
 
     async fn next(&mut self) -> Result<NetlinkPayload<RouteNetlinkMessage>, InterfaceError> {
@@ -143,28 +152,37 @@ impl Known {
     /// Takes the list of all interfaces, and says what it changes.
     pub(super) fn compare(&mut self, links: &[LinkMessage]) -> Vec<Change> {
         let is_there = |name: &str, index: u32| {
-            links.iter().any(|link| link.header.index == index && super::name(link) == Some(name))
+            links
+                .iter()
+                .any(|link| link.header.index == index && super::name(link) == Some(name))
         };
         let gone: Vec<u32> = self
             .0
             .iter()
             .filter_map(|(name, index)| index.filter(|index| !is_there(name, *index)))
             .collect();
-        let mut changes: Vec<Change> =
-            gone.into_iter().flat_map(|index| self.remove(index, None)).collect();
+        let mut changes: Vec<Change> = gone
+            .into_iter()
+            .flat_map(|index| self.remove(index, None))
+            .collect();
         changes.extend(links.iter().flat_map(|link| self.update(link)));
         changes
     }
 
     fn update(&mut self, link: &LinkMessage) -> Vec<Change> {
-        let (Some(name), index) = (name(link), link.header.index) else { return Vec::new() };
+        let (Some(name), index) = (name(link), link.header.index) else {
+            return Vec::new();
+        };
         // It may have had another name before.
         let mut changes = self.remove(index, Some(name));
         if let Some(known) = self.0.get_mut(name) {
             let old = known.replace(index);
             if old != Some(index) {
                 changes.extend(old.map(|index| Change::Gone { index }));
-                changes.push(Change::Appeared { index, name: name.to_owned() });
+                changes.push(Change::Appeared {
+                    index,
+                    name: name.to_owned(),
+                });
             }
         }
         changes

@@ -1,12 +1,13 @@
 //! Pins the maps in a folder of our own, where `bpftool map` finds them while the agent runs.
 
 use std::{
-    fs, io,
+    fs::{self, File, TryLockError},
+    io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::Ebpf;
 use guard_common::wire::ABI_VERSION;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
@@ -15,6 +16,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 #[derive(Debug)]
 pub struct Pins {
     folder: PathBuf,
+    /// Keeps other agents out as long as it is open.
+    _lock: File,
 }
 
 impl Pins {
@@ -28,11 +31,12 @@ impl Pins {
     }
 
     /// Pins every map below `folder`, under the ABI version. What a killed agent left there is
-    /// removed first, so the caller must be the only agent that uses `folder`.
+    /// removed first; a running agent's folder is refused.
     pub(super) fn make(ebpf: &Ebpf, folder: &Path) -> Result<Self> {
         own_folder(folder)?;
         let pins = Self {
             folder: folder.join(format!("v{ABI_VERSION}")),
+            _lock: lock(folder)?,
         };
         pins.remove()?;
         own_folder(&pins.folder)?;
@@ -63,6 +67,23 @@ impl Drop for Pins {
         // Goes only when it is empty; another ABI's pins keep it.
         if let Some(parent) = self.folder.parent() {
             let _ = fs::remove_dir(parent);
+        }
+    }
+}
+
+/// Locks the folder itself: a BPF file system holds no files.
+fn lock(folder: &Path) -> Result<File> {
+    let file =
+        File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "another guard agent pins its maps in {}: give this one a folder of its own with \
+             --bpffs",
+            folder.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", folder.display()))
         }
     }
 }

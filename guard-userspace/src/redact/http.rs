@@ -10,8 +10,9 @@ use super::{Credential, HIDDEN, Request, target};
 /// No excerpt holds more headers: the shortest takes four bytes.
 const HEADERS: usize = EXCERPT_LEN / 4;
 /// The methods of RFC 9110 section 9 and RFC 5789.
-const METHODS: [&str; 9] =
-    ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+const METHODS: [&str; 9] = [
+    "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
+];
 
 pub(super) fn describe(payload: &[u8]) -> Request {
     let payload = payload.get(..EXCERPT_LEN).unwrap_or(payload);
@@ -26,10 +27,15 @@ pub(super) fn describe(payload: &[u8]) -> Request {
         (None, Some(method)) => cut_target(payload, method),
         (None, None) => return request,
     };
-    target.credentials.into_iter().for_each(|credential| request.add(credential));
+    request.tell(target.credentials);
 
-    let complete = || parsed.headers.iter().take_while(|header| !header.name.is_empty());
-    complete().filter_map(credential).for_each(|credential| request.add(credential));
+    let complete = || {
+        parsed
+            .headers
+            .iter()
+            .take_while(|header| !header.name.is_empty())
+    };
+    request.tell(complete().filter_map(credential));
     if let Ok(status) = outcome {
         request.summary.push(' ');
         request.summary.push_str(&target.text);
@@ -39,7 +45,7 @@ pub(super) fn describe(payload: &[u8]) -> Request {
             let _ = write!(request.summary, " (host {host})");
         }
         if status.is_partial() && parsed.version.is_some() {
-            cut_header(payload).into_iter().for_each(|credential| request.add(credential));
+            request.tell(cut_header(payload));
         }
     }
     request
@@ -60,21 +66,31 @@ fn cut_target(payload: &[u8], method: &str) -> target::Target {
 fn cut_header(payload: &[u8]) -> Option<Credential> {
     let line = payload.rsplit(|byte| *byte == b'\n').next()?;
     let colon = line.iter().position(|byte| *byte == b':')?;
-    let name = std::str::from_utf8(&line[..colon]).ok().filter(|name| !name.contains(' '))?;
+    let name = std::str::from_utf8(&line[..colon])
+        .ok()
+        .filter(|name| !name.contains(' '))?;
     of_header(name, &line[colon + 1..])
 }
 
 /// The credential in a whole header.
 fn credential(header: &Header<'_>) -> Option<Credential> {
     let has_value = !header.value.trim_ascii().is_empty();
-    has_value.then(|| of_header(header.name, header.value)).flatten()
+    has_value
+        .then(|| of_header(header.name, header.value))
+        .flatten()
 }
 
 /// The credential in a header, which may be cut after its colon.
 fn of_header(name: &str, value: &[u8]) -> Option<Credential> {
     let authorizes = ["authorization", "proxy-authorization"];
-    if authorizes.iter().any(|known| name.eq_ignore_ascii_case(known)) {
-        return Some(Credential { scheme: authorization(value), place: name.to_owned() });
+    if authorizes
+        .iter()
+        .any(|known| name.eq_ignore_ascii_case(known))
+    {
+        return Some(Credential {
+            scheme: authorization(value),
+            place: name.to_owned(),
+        });
     }
     Credential::named(name)
 }
@@ -82,8 +98,14 @@ fn of_header(name: &str, value: &[u8]) -> Option<Credential> {
 /// The scheme of an `Authorization` (RFC 9110 section 11.4), when it is a usual one.
 fn authorization(value: &[u8]) -> &'static str {
     let value = value.trim_ascii_start();
-    let end = value.iter().position(u8::is_ascii_whitespace).unwrap_or(value.len());
+    let end = value
+        .iter()
+        .position(u8::is_ascii_whitespace)
+        .unwrap_or(value.len());
     let word = &value[..end];
     let known = ["basic", "bearer", "digest"];
-    known.into_iter().find(|scheme| word.eq_ignore_ascii_case(scheme.as_bytes())).unwrap_or("other")
+    known
+        .into_iter()
+        .find(|scheme| word.eq_ignore_ascii_case(scheme.as_bytes()))
+        .unwrap_or("other")
 }

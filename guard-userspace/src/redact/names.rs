@@ -27,7 +27,10 @@ pub(super) fn scheme(name: &str) -> Option<&'static str> {
         .take(NAME_LEN)
         .map(|character| character.to_ascii_lowercase())
         .collect();
-    SCHEMES.iter().find(|(_, names)| names.contains(&bare.as_str())).map(|(scheme, _)| *scheme)
+    SCHEMES
+        .iter()
+        .find(|(_, names)| names.contains(&bare.as_str()))
+        .map(|(scheme, _)| *scheme)
 }
 
 /// Kinds of credentials, and the names that hold them.
@@ -85,10 +88,35 @@ const SCHEMES: [(&str, &[&str]); 7] = [
             "vaulttoken",
         ],
     ),
-    ("password", &["password", "passwd", "passphrase", "pass", "pwd"]),
-    ("secret", &["secret", "apisecret", "appsecret", "clientsecret", "secretkey", "sharedsecret"]),
-    ("signature", &["signature", "sig", "amzsignature", "googsignature", "hubsignature256"]),
-    ("session", &["session", "sessionid", "sid", "jsessionid", "phpsessid"]),
+    (
+        "password",
+        &["password", "passwd", "passphrase", "pass", "pwd"],
+    ),
+    (
+        "secret",
+        &[
+            "secret",
+            "apisecret",
+            "appsecret",
+            "clientsecret",
+            "secretkey",
+            "sharedsecret",
+        ],
+    ),
+    (
+        "signature",
+        &[
+            "signature",
+            "sig",
+            "amzsignature",
+            "googsignature",
+            "hubsignature256",
+        ],
+    ),
+    (
+        "session",
+        &["session", "sessionid", "sid", "jsessionid", "phpsessid"],
+    ),
     ("cookie", &["cookie"]),
 ];
 
@@ -101,7 +129,11 @@ pub(super) fn shown(name: &str) -> &str {
 /// Nobody would take this text for a secret: words and short numbers between `-`, `_`, `.` and
 /// `~`.
 pub(super) fn is_harmless(text: &str) -> bool {
-    let is_part = if text.len() < TOKEN_LEN { is_short_part } else { is_word };
+    let is_part = if text.len() < TOKEN_LEN {
+        is_short_part
+    } else {
+        is_word
+    };
     parts(text, &['-', '_', '.', '~']).all(is_part)
 }
 

@@ -14,7 +14,10 @@ pub(super) fn describe(payload: &[u8]) -> Request {
         }
         if authenticates {
             let place = name.unwrap_or_default();
-            request.add(Credential { scheme: "password", place });
+            request.tell([Credential {
+                scheme: "password",
+                place,
+            }]);
         }
     }
     if request.summary.is_empty() {
@@ -42,8 +45,7 @@ impl<'a> Input<'a> {
                 break;
             };
             let is_option = position > 1 && position + 1 < parts;
-            authenticates |=
-                may_authenticate && is_option && part.eq_ignore_ascii_case(b"AUTH");
+            authenticates |= may_authenticate && is_option && part.eq_ignore_ascii_case(b"AUTH");
         }
         Some((name, authenticates))
     }

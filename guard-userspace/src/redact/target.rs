@@ -49,7 +49,10 @@ pub(super) fn host(raw: &str) -> &str {
 }
 
 fn is_address(host: &str) -> bool {
-    let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+        .unwrap_or(host);
     host.parse::<SocketAddr>().is_ok() || bare.parse::<IpAddr>().is_ok()
 }
 
@@ -59,7 +62,9 @@ fn is_harmless_name(host: &str) -> bool {
 }
 
 fn is_web(scheme: &str) -> bool {
-    ["http", "https", "ws", "wss"].iter().any(|known| scheme.eq_ignore_ascii_case(known))
+    ["http", "https", "ws", "wss"]
+        .iter()
+        .any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
 impl Target {
@@ -83,7 +88,10 @@ impl Target {
             self.show(HIDDEN);
             self.show("@");
             if user.contains(':') {
-                self.credentials.push(Credential { scheme: "password", place: "URL".to_owned() });
+                self.credentials.push(Credential {
+                    scheme: "password",
+                    place: "URL".to_owned(),
+                });
             }
             place = name;
         }

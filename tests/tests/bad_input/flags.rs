@@ -17,7 +17,11 @@ const BAD_VALUES: [(&str, &str, &str); 22] = [
     ("--limit-packets", "0/s", "off"),
     ("--limit-packets", "-1/s", "-1/s"),
     ("--limit-packets", "fast", "fast"),
-    ("--limit-packets", "99999999999999999999/s", "99999999999999999999"),
+    (
+        "--limit-packets",
+        "99999999999999999999/s",
+        "99999999999999999999",
+    ),
     ("--limit-bytes", "100MiB/year", "100MiB/year"),
     ("--limit-connections", "1.5/s", "1.5/s"),
     ("--api-port", "0", "65535"),

@@ -34,7 +34,11 @@ fn assert_it_stays(stage: &Stage, counter: &DropCounter) -> Result<()> {
     assert!(before.is_some());
     for mode in MODES {
         let folder = Folder::new()?;
-        let failed = run(stage.host(), &folder, &["--iface", "eth0", "--xdp-mode", mode])?;
+        let failed = run(
+            stage.host(),
+            &folder,
+            &["--iface", "eth0", "--xdp-mode", mode],
+        )?;
         failed.assert_sentence(START_FAILED, &["eth0", "`count_drop`", "xdp off"]);
         assert_eq!(folder.pins().len(), 0);
         assert!(!folder.socket().exists());
@@ -69,7 +73,11 @@ fn two_agents_on_one_interface_are_one_too_many() -> Result<()> {
     let before = stage.server.xdp()?;
     for mode in MODES {
         let folder = Folder::new()?;
-        let failed = run(stage.host(), &folder, &["--iface", "eth0", "--xdp-mode", mode])?;
+        let failed = run(
+            stage.host(),
+            &folder,
+            &["--iface", "eth0", "--xdp-mode", mode],
+        )?;
         failed.assert_sentence(START_FAILED, &["eth0", "another guard agent"]);
     }
     assert_eq!(stage.server.xdp()?, before);
@@ -97,7 +105,11 @@ fn two_agents_with_one_socket_are_one_too_many() -> Result<()> {
     let folder = Folder::new()?;
     let (socket, state) = (first.folder().socket(), folder.state());
     let mut command = crate::attempt::bare_run(other.host(), &["--iface", "eth0"])?;
-    command.arg("--socket").arg(socket).arg("--state-dir").arg(state);
+    command
+        .arg("--socket")
+        .arg(socket)
+        .arg("--state-dir")
+        .arg(state);
     command.arg("--bpffs").arg(folder.bpffs());
     let failed = crate::attempt::end_of(&mut command)?;
     failed.assert_sentence(START_FAILED, &["another agent", "guard.sock", "--socket"]);
@@ -126,7 +138,9 @@ fn two_agents_with_one_pins_folder_are_one_too_many() -> Result<()> {
 #[test]
 fn a_port_in_use_is_named() -> Result<()> {
     let stage = Stage::new()?;
-    let listener = stage.host().run(|| Ok(TcpListener::bind("127.0.0.1:9797")?))?;
+    let listener = stage
+        .host()
+        .run(|| Ok(TcpListener::bind("127.0.0.1:9797")?))?;
     let folder = Folder::new()?;
     let flags = ["--iface", "eth0", "--listen", "127.0.0.1:9797"];
     let failed = run(stage.host(), &folder, &flags)?;

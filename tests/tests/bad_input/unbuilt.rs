@@ -59,16 +59,43 @@ const OPTIONS: [(&str, &str); 16] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
     ("[limits]\nnew_sources = \"200k/s\"", "limits.new_sources"),
     ("[limits]\nban = { after = \"10s\" }", "limits.ban"),
-    ("[limits.aggregate]\npackets = \"1M/s\"", "limits.aggregate.packets"),
-    ("[limits.protocol]\nicmp = \"10k/s\"", "limits.protocol.icmp"),
+    (
+        "[limits.aggregate]\npackets = \"1M/s\"",
+        "limits.aggregate.packets",
+    ),
+    (
+        "[limits.protocol]\nicmp = \"10k/s\"",
+        "limits.protocol.icmp",
+    ),
     ("[limits.protocol]\nudp = \"10k/s\"", "limits.protocol.udp"),
-    ("[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"", "direction"),
-    ("[[service]]\nname = \"a\"\nports = [1]\non_plaintext = \"reset\"", "reset"),
-    ("[[service]]\nname = \"a\"\nports = [1]\nstrict = true", "service.strict"),
-    ("[[service]]\nname = \"a\"\nports = [1]\nlimits = { packets = \"9/s\" }", "service.limits.packets"),
-    ("[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"", "service.openapi"),
-    ("[[deny]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"", "deny.expires"),
-    ("[[allow]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"", "allow.expires"),
+    (
+        "[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"",
+        "direction",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [1]\non_plaintext = \"reset\"",
+        "reset",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [1]\nstrict = true",
+        "service.strict",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [1]\nlimits = { packets = \"9/s\" }",
+        "service.limits.packets",
+    ),
+    (
+        "[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"",
+        "service.openapi",
+    ),
+    (
+        "[[deny]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"",
+        "deny.expires",
+    ),
+    (
+        "[[allow]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"",
+        "allow.expires",
+    ),
     ("[[feed]]\nname = \"a\"\nfile = \"/a\"", "feed"),
     ("[[alert]]\nwebhook = \"http://127.0.0.1/\"", "alert"),
 ];
@@ -80,7 +107,10 @@ fn options_are_refused_by_name_by_check_and_by_run() -> Result<()> {
     for (text, option) in OPTIONS {
         fs::write(&file, text)?;
         let file = &*file.to_string_lossy();
-        for words in [&["check", "--config", file][..], &["run", "--iface", "lo", "--config", file]] {
+        for words in [
+            &["check", "--config", file][..],
+            &["run", "--iface", "lo", "--config", file],
+        ] {
             let failed = end_of(&mut agent::command(words)?)?;
             failed.assert(BAD_CONFIGURATION, &[option, "not built yet", "guard.toml"]);
         }

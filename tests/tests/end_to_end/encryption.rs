@@ -81,7 +81,9 @@ fn a_secret_in_the_path_is_not_told() -> Result<()> {
     let site = Site::new()?;
     let agent = site.guard(&[])?;
     let path = format!("/v1/orders?access_token={SECRET}&page=2");
-    let answer = site.curl(CLIENT.into()).http(SERVER.into(), PLAIN_PORT, &path)?;
+    let answer = site
+        .curl(CLIENT.into())
+        .http(SERVER.into(), PLAIN_PORT, &path)?;
     assert!(answer.is_ok(), "{answer:?}");
     wait_for_event(&agent, "plaintext", CLIENT)?;
     assert_secret_is_nowhere(&agent)?;
@@ -95,7 +97,10 @@ fn plaintext_is_dropped_where_that_is_asked_for() -> Result<()> {
     for client in CLIENTS {
         assert_eq!(site.http_in_vain(client)?.exit, TIMED_OUT, "{client}");
         let event = wait_for_event(&agent, "plaintext", client)?;
-        assert_eq!(field(&event, "verdict").and_then(|v| v.as_str()), Some("drop"));
+        assert_eq!(
+            field(&event, "verdict").and_then(|v| v.as_str()),
+            Some("drop")
+        );
         assert!(site.https(client)?.is_ok(), "HTTPS lives: {client}");
     }
     let plaintext = packets(&agent, "drop", "plaintext")?;
@@ -130,7 +135,11 @@ fn services_differ_in_what_they_demand() -> Result<()> {
     let refused = site.curl(OTHER.into()).http(SERVER.into(), 9005, "/")?;
     assert_eq!(refused.exit, 7, "nobody listens there: {refused:?}");
     assert_eq!(payloads(&agent, "strict", "tls")?, 1);
-    assert_eq!(payloads(&agent, "mixed", "http1")?, 1, "counted all the same");
+    assert_eq!(
+        payloads(&agent, "mixed", "http1")?,
+        1,
+        "counted all the same"
+    );
     assert_eq!(packets(&agent, "pass", "plaintext")?, 0, "but not flagged");
     let strict = site.curl(CLIENT_V6.into()).timeout(crate::IN_VAIN);
     let strict = strict.http(SERVER_V6.into(), crate::TLS_PORT, "/")?;

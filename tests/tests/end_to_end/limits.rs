@@ -85,7 +85,11 @@ fn wait_for_packets(agent: &Agent, before: &Metrics, count: u64) -> Result<Metri
 }
 
 fn udp(stage: &Stage, source: impl Into<IpAddr>) -> Frame {
-    stage.packet(source.into()).udp(4000, 9).build().pad(UDP_FRAME)
+    stage
+        .packet(source.into())
+        .udp(4000, 9)
+        .build()
+        .pad(UDP_FRAME)
 }
 
 #[test]
@@ -102,7 +106,10 @@ fn a_source_over_its_limit_of_packets_gets_just_that_much_through() -> Result<()
     let allowed = flooded.allowance(1000, 1000);
     assert!(passed <= allowed, "{passed} of {allowed}");
     assert_eq!(flooded.packets("pass", "pass"), passed);
-    assert_eq!(flooded.packets("drop", "limit_packets") + passed, flooded.sent);
+    assert_eq!(
+        flooded.packets("drop", "limit_packets") + passed,
+        flooded.sent
+    );
     stop(agent)
 }
 
@@ -135,14 +142,20 @@ fn a_source_over_its_limit_of_connections_gets_just_that_many_syns_through() -> 
     let stage = &site.stage;
     let counter = SourceCounter::attach(&stage.server)?;
     let agent = site.guard(&["--limit-connections", "600/min"])?;
-    let syn = stage.packet(NOBODY.into()).tcp(4000, TLS_PORT).flags(tcp::SYN);
+    let syn = stage
+        .packet(NOBODY.into())
+        .tcp(4000, TLS_PORT)
+        .flags(tcp::SYN);
     let flooded = flood(stage, &agent, syn.build().pad(UDP_FRAME), 2000, 2000)?;
     let passed = counter.received()?[&NOBODY];
     assert!(passed >= 10, "a burst of a second: {passed}");
     let allowed = flooded.allowance(10, 10);
     assert!(passed <= allowed, "{passed} of {allowed}");
     assert_eq!(flooded.packets("pass", "pass"), passed);
-    assert_eq!(flooded.packets("drop", "limit_connections") + passed, flooded.sent);
+    assert_eq!(
+        flooded.packets("drop", "limit_connections") + passed,
+        flooded.sent
+    );
     assert!(site.https(CLIENT)?.is_ok());
     stop(agent)
 }
@@ -155,15 +168,25 @@ fn a_source_over_its_limit_of_bytes_gets_just_that_many_through() -> Result<()> 
         stage.host(),
         &["--iface", "eth0", "--limit-bytes", "100kB/s"],
     )?;
-    let frame = stage.packet(NOBODY.into()).udp(4000, 9).payload([0; 958]).build();
+    let frame = stage
+        .packet(NOBODY.into())
+        .udp(4000, 9)
+        .payload([0; 958])
+        .build();
     assert_eq!(frame.len(), 1000);
     let flooded = flood(&stage, &agent, frame, 2000, 2000)?;
     let passed = counter.received()?[&NOBODY];
     assert!(passed >= 100, "a burst of a second: {passed}");
     let allowed = flooded.allowance(100_000, 100_000);
-    assert!(passed * 1000 <= allowed, "{passed} packets, {allowed} bytes");
+    assert!(
+        passed * 1000 <= allowed,
+        "{passed} packets, {allowed} bytes"
+    );
     assert_eq!(flooded.packets("pass", "pass"), passed);
-    assert_eq!(flooded.packets("drop", "limit_bytes") + passed, flooded.sent);
+    assert_eq!(
+        flooded.packets("drop", "limit_bytes") + passed,
+        flooded.sent
+    );
     let bytes = |verdict, reason| flooded.count("guard_bytes_total", verdict, reason);
     assert_eq!(bytes("pass", "pass"), passed * 1000);
     assert_eq!(bytes("drop", "limit_bytes"), (flooded.sent - passed) * 1000);
@@ -183,10 +206,17 @@ fn limits_hold_for_ipv6_and_end_at_the_prefix() -> Result<()> {
         flooded.packets("drop", "limit_packets"),
     );
     assert_eq!(passed + dropped, flooded.sent);
-    assert!(passed >= 1000 && passed <= flooded.allowance(1000, 1000), "{passed}");
+    assert!(
+        passed >= 1000 && passed <= flooded.allowance(1000, 1000),
+        "{passed}"
+    );
     let other_prefix: IpAddr = "2001:db8:1::66".parse()?;
     let flooded = flood(&stage, &agent, udp(&stage, other_prefix), 500, 20_000)?;
-    assert_eq!(flooded.packets("pass", "pass"), flooded.sent, "another source");
+    assert_eq!(
+        flooded.packets("pass", "pass"),
+        flooded.sent,
+        "another source"
+    );
     stop(agent)
 }
 
@@ -196,7 +226,14 @@ fn an_allowed_source_has_no_limits() -> Result<()> {
     let allow = format!("{NOBODY}/32");
     let agent = Agent::start(
         stage.host(),
-        &["--iface", "eth0", "--limit-packets", "10/s", "--allow", &allow],
+        &[
+            "--iface",
+            "eth0",
+            "--limit-packets",
+            "10/s",
+            "--allow",
+            &allow,
+        ],
     )?;
     let flooded = flood(&stage, &agent, udp(&stage, NOBODY), 2000, 20_000)?;
     assert_eq!(flooded.packets("pass", "allow"), flooded.sent);

@@ -32,7 +32,7 @@ const PLAIN_PORT: u16 = 8080;
 /// Long enough for whatever comes at all, on a busy machine too.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a request is tried of which nothing is to come.
-const IN_VAIN: Duration = Duration::from_secs(2);
+const IN_VAIN: Duration = Duration::from_millis(1200);
 /// What curl ends with when nothing came in time.
 const TIMED_OUT: i32 = 28;
 

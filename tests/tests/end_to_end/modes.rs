@@ -50,7 +50,9 @@ fn native_mode_is_what_a_driver_that_can_gets() -> Result<()> {
     assert_eq!(status["note"], Value::Null);
     let attached = |mode| {
         let labels = [("iface", "eth0"), ("mode", mode)];
-        agent.metrics().map(|all| all.value("guard_xdp_attached", &labels))
+        agent
+            .metrics()
+            .map(|all| all.value("guard_xdp_attached", &labels))
     };
     assert_eq!(attached("native")?, Some(1.0));
     assert_eq!(attached("generic")?, Some(0.0));
@@ -70,7 +72,9 @@ fn auto_falls_back_to_generic_and_says_why() -> Result<()> {
     assert!(table.contains("lo: generic"), "{table}");
     assert!(table.contains("native mode failed"), "{table}");
     let log = agent.log();
-    let warned = log.with("level", "WARN").any(|line| line.to_string().contains("generic"));
+    let warned = log
+        .with("level", "WARN")
+        .any(|line| line.to_string().contains("generic"));
     assert!(warned, "{}", log.text());
     stop(agent)
 }
@@ -93,7 +97,10 @@ fn download(mtu: u32, flags: &[&str]) -> Result<()> {
     nginx.publish("big", content.as_bytes())?;
     let flags = [&["--iface", "eth0", "--limit-packets", "off"], flags].concat();
     let agent = Agent::start(stage.client.namespace(), &flags)?;
-    for (from, to) in [(CLIENT.into(), SERVER.into()), (CLIENT_V6.into(), SERVER_V6.into())] {
+    for (from, to) in [
+        (CLIENT.into(), SERVER.into()),
+        (CLIENT_V6.into(), SERVER_V6.into()),
+    ] {
         let curl = fetch_from(&stage, from).trust(&nginx.certificate());
         let answer = curl.https(to, TLS_PORT, "/files/big")?;
         assert_eq!((answer.exit, answer.status), (0, 200));

@@ -29,7 +29,10 @@ fn the_most_specific_network_decides() -> Result<()> {
         "--allow=203.0.113.10,2001:db8::10",
     ])?;
     assert!(site.https(CLIENT)?.is_ok(), "allowed inside what is denied");
-    assert!(site.https(CLIENT_V6)?.is_ok(), "allowed inside what is denied");
+    assert!(
+        site.https(CLIENT_V6)?.is_ok(),
+        "allowed inside what is denied"
+    );
     assert_eq!(site.https_in_vain(OTHER)?.exit, TIMED_OUT);
     assert_eq!(site.https_in_vain(OTHER_V6)?.exit, TIMED_OUT);
     assert!(packets(&agent, "pass", "allow")? >= 2);

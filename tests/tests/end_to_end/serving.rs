@@ -33,7 +33,10 @@ fn metrics_are_in_the_text_format_and_complete() -> Result<()> {
     let agent = Agent::start(stage.host(), &["--iface", "eth0"])?;
     let text = agent.get("/metrics")?.body;
     let metrics = Metrics::parse(&text)?;
-    let names: BTreeSet<_> = metrics.iter().map(|(series, _)| series.name.as_str()).collect();
+    let names: BTreeSet<_> = metrics
+        .iter()
+        .map(|(series, _)| series.name.as_str())
+        .collect();
     assert_eq!(names, BTreeSet::from(FAMILIES));
     for name in FAMILIES {
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
@@ -64,8 +67,16 @@ fn every_reason_is_there_before_its_first_packet() -> Result<()> {
     ];
     for reason in reasons {
         let labels = [("iface", "eth0"), ("verdict", "drop"), ("reason", reason)];
-        assert_eq!(metrics.value("guard_packets_total", &labels), Some(0.0), "{reason}");
-        assert_eq!(metrics.value("guard_bytes_total", &labels), Some(0.0), "{reason}");
+        assert_eq!(
+            metrics.value("guard_packets_total", &labels),
+            Some(0.0),
+            "{reason}"
+        );
+        assert_eq!(
+            metrics.value("guard_bytes_total", &labels),
+            Some(0.0),
+            "{reason}"
+        );
     }
     stop(agent)
 }
@@ -96,7 +107,13 @@ fn status_tells_what_was_counted() -> Result<()> {
     let table = agent.cli(&["status"])?;
     assert!(table.status.success());
     let table = String::from_utf8(table.stdout)?;
-    for words in ["eth0: native", "enforce", "packets 20k/s", "service api", "tls 1"] {
+    for words in [
+        "eth0: native",
+        "enforce",
+        "packets 20k/s",
+        "service api",
+        "tls 1",
+    ] {
         assert!(table.contains(words), "no `{words}` in:\n{table}");
     }
     stop(agent)

@@ -22,7 +22,9 @@ fn tags_hide_nothing_from_the_rules() -> Result<()> {
         let packet = stage.packet(source).udp(4000, 9);
         let tagged = [packet.clone().vlan(5), packet.service_vlan(5).vlan(6)];
         for packet in tagged {
-            sent += Flood::new(packet.build().pad(64), 100).run(&stage.client)?.frames;
+            sent += Flood::new(packet.build().pad(64), 100)
+                .run(&stage.client)?
+                .frames;
         }
     }
     std::thread::sleep(std::time::Duration::from_millis(200));
@@ -36,8 +38,14 @@ fn tags_hide_no_plaintext() -> Result<()> {
         let stage = Stage::new()?;
         let flags = ["--iface", "eth0", "--api-port", "8080", "--xdp-mode", mode];
         let agent = Agent::start(stage.host(), &flags)?;
-        let request = stage.packet(NOBODY.into()).tcp(4000, 8080).flags(tcp::ACK | tcp::PSH);
-        let request = request.payload("GET /v1/orders HTTP/1.1\r\n\r\n").service_vlan(5).vlan(6);
+        let request = stage
+            .packet(NOBODY.into())
+            .tcp(4000, 8080)
+            .flags(tcp::ACK | tcp::PSH);
+        let request = request
+            .payload("GET /v1/orders HTTP/1.1\r\n\r\n")
+            .service_vlan(5)
+            .vlan(6);
         Flood::new(request.build(), 1).run(&stage.client)?;
         wait_for_event(&agent, "plaintext", NOBODY)?;
         assert_eq!(payloads(&agent, "api", "http1")?, 1, "{mode}");

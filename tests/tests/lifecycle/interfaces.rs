@@ -76,7 +76,9 @@ fn counters_go_on_where_they_were_when_an_interface_is_back() -> Result<()> {
     let stage = Stage::new()?;
     let agent = Agent::start(stage.host(), &["--iface", "eth0", "--deny", "0.0.0.0/0"])?;
     let denied = |agent: &Agent| -> Result<f64> {
-        Ok(agent.metrics()?.sum("guard_packets_total", &[("reason", "deny")]))
+        Ok(agent
+            .metrics()?
+            .sum("guard_packets_total", &[("reason", "deny")]))
     };
     flood(&stage, &stage.client, &stage.server, 100)?;
     wait_until_ready_is(&agent, 200)?;
@@ -95,7 +97,9 @@ fn counters_go_on_where_they_were_when_an_interface_is_back() -> Result<()> {
 }
 
 fn flood(stage: &Stage, from: &Interface, to: &Interface, count: u64) -> Result<()> {
-    let packet = stage.packet(lab::stage::NOBODY.into()).macs(from.mac(), to.mac());
+    let packet = stage
+        .packet(lab::stage::NOBODY.into())
+        .macs(from.mac(), to.mac());
     let frame = packet.udp(4000, 9).build().pad(60);
     lab::flood::Flood::new(frame, count).run(from)?;
     thread::sleep(Duration::from_millis(200));

@@ -23,7 +23,10 @@ fn a_killed_agent_takes_its_program_along_and_the_next_one_starts_over_its_remai
     let killed = agent.wait(PATIENCE)?;
     assert_eq!(killed.status.code(), None);
     wait_until_detached(&stage)?;
-    assert!(killed.folder.socket().exists(), "nobody was there to remove it");
+    assert!(
+        killed.folder.socket().exists(),
+        "nobody was there to remove it"
+    );
     assert!(!killed.folder.pins().is_empty(), "nor these");
 
     let mut agent = Agent::start_in(stage.host(), killed.folder, &FLAGS)?;
@@ -86,9 +89,14 @@ fn a_failure_on_the_second_interface_leaves_the_first_without_a_program() -> Res
     let text = failed.log.text();
     assert_eq!(failed.status.code(), Some(1), "{text}");
     let attached = failed.log.with("message", "attached");
-    let names: Vec<_> = attached.filter_map(|line| field(&line, "iface").cloned()).collect();
+    let names: Vec<_> = attached
+        .filter_map(|line| field(&line, "iface").cloned())
+        .collect();
     assert_eq!(names, ["eth0"], "it had come that far: {text}");
-    assert!(text.contains("guard: lo does not take the program in native mode"), "{text}");
+    assert!(
+        text.contains("guard: lo does not take the program in native mode"),
+        "{text}"
+    );
     assert_eq!(stage.server.xdp()?, None);
     assert_no_files(&failed.folder)
 }

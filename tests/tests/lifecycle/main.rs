@@ -110,7 +110,9 @@ fn a_client_that_never_finishes_does_not_hold_up_the_end() -> Result<()> {
     let stage = Stage::new()?;
     let agent = Agent::start(stage.host(), &FLAGS)?;
     let (listener, socket) = (LISTEN, agent.folder().socket());
-    let idle = stage.host().run(|| Ok(std::net::TcpStream::connect(listener)?))?;
+    let idle = stage
+        .host()
+        .run(|| Ok(std::net::TcpStream::connect(listener)?))?;
     let idle_locally = std::os::unix::net::UnixStream::connect(socket)?;
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0));

@@ -83,7 +83,9 @@ pub(crate) fn assert_no_files(folder: &Folder) -> Result<()> {
     assert!(!folder.socket().exists(), "the socket stays");
     if folder.state().exists() {
         let entries = fs::read_dir(folder.state())?;
-        let names: Vec<_> = entries.map(|entry| Ok(entry?.file_name())).collect::<Result<_>>()?;
+        let names: Vec<_> = entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<Result<_>>()?;
         assert_eq!(names, ["agent.lock"]);
     }
     Ok(())

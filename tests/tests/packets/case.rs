@@ -142,8 +142,12 @@ impl Step {
         let expected = self.expected();
         let passes = self.verdict != Verdict::Drop;
         if let Some(wrong) = passed.iter().position(|passed| *passed != passes) {
-            let [got, wanted] = [!passes, passes].map(|passes| if passes { "passed" } else { "dropped" });
-            line(failures, format_args!("frame {wrong} was {got}, not {wanted}"));
+            let [got, wanted] =
+                [!passes, passes].map(|passes| if passes { "passed" } else { "dropped" });
+            line(
+                failures,
+                format_args!("frame {wrong} was {got}, not {wanted}"),
+            );
         }
         let names = expected.keys().chain(changes.keys());
         let names: BTreeSet<&String> = names.collect();

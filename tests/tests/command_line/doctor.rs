@@ -1,0 +1,91 @@
+//! `guard doctor`: what works, what does not, and the remedy.
+
+use std::process::Command;
+
+use anyhow::Result;
+use lab::{agent, counters::DropCounter, stage::Stage};
+use serde_json::Value;
+
+use crate::{Ended, end_of};
+
+fn doctor(stage: &Stage, words: &[&str]) -> Result<Ended> {
+    let mut command: Command = stage.host().command(agent::binary()?);
+    agent::without_settings(&mut command);
+    end_of(command.arg("doctor").args(words))
+}
+
+fn checks(stage: &Stage, words: &[&str]) -> Result<(Ended, Vec<Value>)> {
+    let ended = doctor(stage, &[words, &["--output", "json"]].concat())?;
+    let report: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(report["passed"], ended.code == Some(0), "{report}");
+    let checks = report["checks"].as_array().cloned().unwrap_or_default();
+    Ok((ended, checks))
+}
+
+#[test]
+fn a_host_that_can_passes() -> Result<()> {
+    let stage = Stage::new()?;
+    let (ended, checks) = checks(&stage, &["--iface", "eth0"])?;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""), "{checks:?}");
+    for check in &checks {
+        let status = check["status"].as_str().unwrap_or_default();
+        assert!(["ok", "warn"].contains(&status), "{check}");
+        assert_eq!(check["remedy"].is_null(), status == "ok", "{check}");
+        assert!(check["name"].is_string() && check["found"].is_string(), "{check}");
+    }
+    let about = |name: &str| checks.iter().filter(move |check| check["name"] == name);
+    for name in ["kernel", "privileges", "program"] {
+        assert_eq!(about(name).count(), 1, "{name} in {checks:?}");
+    }
+    assert!(checks.iter().any(|check| check["interface"] == "eth0"), "{checks:?}");
+    Ok(())
+}
+
+#[test]
+fn the_table_says_the_same() -> Result<()> {
+    let stage = Stage::new()?;
+    let (_, checks) = checks(&stage, &["--iface", "eth0"])?;
+    let table = doctor(&stage, &["--iface", "eth0"])?;
+    assert_eq!((table.code, &*table.stderr), (Some(0), ""));
+    for check in &checks {
+        let name = check["name"].as_str().unwrap_or_default();
+        assert!(table.stdout.contains(name), "no `{name}` in:\n{}", table.stdout);
+    }
+    for line in table.stdout.lines() {
+        assert!(line.chars().count() <= 80, "too wide: {line}");
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_not_there_fails() -> Result<()> {
+    let stage = Stage::new()?;
+    let (ended, checks) = checks(&stage, &["--iface", "nosuch0"])?;
+    assert_eq!(ended.code, Some(1));
+    let failed: Vec<_> = checks.iter().filter(|check| check["status"] == "fail").collect();
+    assert_eq!(failed.len(), 1, "{checks:?}");
+    assert!(failed[0].to_string().contains("nosuch0"), "{}", failed[0]);
+    Ok(())
+}
+
+#[test]
+fn a_stranger_on_the_interface_fails_and_is_named() -> Result<()> {
+    let stage = Stage::new()?;
+    let _counter = DropCounter::attach(&stage.server)?;
+    let before = stage.server.xdp()?;
+    let (ended, checks) = checks(&stage, &["--iface", "eth0"])?;
+    assert_eq!(ended.code, Some(1), "{checks:?}");
+    let failed: Vec<_> = checks.iter().filter(|check| check["status"] == "fail").collect();
+    assert_eq!(failed.len(), 1, "{checks:?}");
+    assert!(failed[0].to_string().contains("count_drop"), "{}", failed[0]);
+    assert_eq!(stage.server.xdp()?, before);
+    Ok(())
+}
+
+#[test]
+fn it_leaves_nothing() -> Result<()> {
+    let stage = Stage::new()?;
+    doctor(&stage, &[])?;
+    assert_eq!(stage.server.xdp()?, None);
+    Ok(())
+}
