@@ -187,11 +187,16 @@ fn lying_ipv4_headers_are_refused() {
         let more = with(tcp_v4(b""), IP + 6, &[0x20, 0]);
         with(more, IP + 2, &(len as u16).to_be_bytes())
     };
-    let lies: [Lie; 14] = [
+    let lies: [Lie; 15] = [
         ("version 6", with(tcp_v4(b""), IP, &[0x65]), Malformed),
         (
             "header of 16 bytes",
             with(tcp_v4(b""), IP, &[0x44]),
+            Malformed,
+        ),
+        (
+            "header of 16 bytes before nothing that is read",
+            with(with(tcp_v4(b""), IP, &[0x44]), IP + 9, &[47]),
             Malformed,
         ),
         (

@@ -90,7 +90,7 @@ const KNOWN: [(&[u8], Protocol); 33] = [
 ];
 
 /// What is not decided on, and why not.
-const UNDECIDED: [(&[u8], &str); 39] = [
+const UNDECIDED: [(&[u8], &str); 40] = [
     (b"", "nothing"),
     (b"G", "one letter"),
     (b"GET / H", "seven bytes"),
@@ -151,6 +151,10 @@ const UNDECIDED: [(&[u8], &str); 39] = [
     (
         b"\x16\x03\x04\0\x5f\x01\0\0\x5b\x03\x04\x01\x02\x03\x04\x05",
         "no record version",
+    ),
+    (
+        b"\x16\x03\x01\x40\0\x01\x01\0\0\x03\x03\x9a\x1f\x40\x77\x02",
+        "a hello of more than 64 KiB",
     ),
     (b"\x16\xfe\xfd\0\0\0\0\0\0\0\0\0\x5f\x01\0\0", "DTLS"),
     (b"\x80\x2e\x01\x03\x01\0\x15\0\0\0\x10\0\0\x2f\0\0", "SSLv2"),

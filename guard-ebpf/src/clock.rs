@@ -25,3 +25,16 @@ pub(crate) fn jiffies() -> u64 {
     // SAFETY: the helper takes nothing and touches nothing.
     unsafe { bpf_jiffies64() }
 }
+
+/// The word for the clock that is read.
+#[inline(always)]
+pub(crate) fn name() -> &'static str {
+    const JIFFIES: u32 = Clock::Jiffies as u32;
+    const COARSE: u32 = Clock::Coarse as u32;
+
+    match settings::clock() {
+        JIFFIES => "jiffies",
+        COARSE => "coarse",
+        _ => "manual",
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         ctx,
         "kernel side up: abi {}, clock {}, dry-run {}, source sets {}, limits packets {} bytes {} connections {}",
         settings::abi_version(),
-        settings::clock(),
+        clock::name(),
         u32::from(settings::dry_run()),
         settings::set_mask() + 1,
         u32::from(packets.cost != 0),

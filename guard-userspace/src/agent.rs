@@ -37,14 +37,18 @@ pub async fn run(config: Config) -> Result<()> {
     demand_privileges()?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
-    state::refuse_strangers(&found)?;
+    state::refuse_unfit(&found)?;
     let watch = Watch::new(&config.interfaces).await?;
 
     let tick = measure_tick()?;
     let mut kernel = load(&config, tick)?;
     let ring = kernel.take_events()?;
     let interfaces = config.interfaces.clone();
-    let services = config.services.iter().map(|service| service.name.clone()).collect();
+    let services = config
+        .services
+        .iter()
+        .map(|service| service.name.clone())
+        .collect();
     let events = Events::new(ring, interfaces, services);
 
     let agent = Agent::attach(config, kernel, tick, &found)?;
@@ -109,17 +113,26 @@ fn load(config: &Config, tick: Tick) -> Result<Kernel> {
 
 /// Unpredictable words: the standard library keys its hashers from the system's randomness.
 fn random_seed() -> [u64; 2] {
-    [RandomState::new().hash_one(0), RandomState::new().hash_one(1)]
+    [
+        RandomState::new().hash_one(0),
+        RandomState::new().hash_one(1),
+    ]
 }
 
 /// Starts the servers. They end with the set.
 fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
     let mut servers = JoinSet::new();
-    let Claims { listener, control, guard } = claims;
+    let Claims {
+        listener,
+        control,
+        guard,
+    } = claims;
     let listener = tokio::net::TcpListener::from_std(listener).context("the metrics listener")?;
     let control = tokio::net::UnixListener::from_std(control).context("the control socket")?;
-    let (public, private): (Router, Router) =
-        (http::public(Arc::clone(agent)), http::control(Arc::clone(agent)));
+    let (public, private): (Router, Router) = (
+        http::public(Arc::clone(agent)),
+        http::control(Arc::clone(agent)),
+    );
     servers.spawn(async move {
         if let Err(error) = axum::serve(listener, public).await {
             warn!(%error, "the metrics server ended");

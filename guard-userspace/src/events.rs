@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use guard_common::{
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{Event, EXCERPT_LEN},
+    wire::{EXCERPT_LEN, Event},
 };
 use tracing::{info, warn};
 
@@ -30,7 +30,11 @@ impl Events {
         interfaces: Vec<String>,
         services: Vec<String>,
     ) -> Self {
-        Self { ring, interfaces, services }
+        Self {
+            ring,
+            interfaces,
+            services,
+        }
     }
 
     /// Logs what has come since the last time.
@@ -39,16 +43,20 @@ impl Events {
             let Some(item) = self.ring.next() else { return };
             let record = Bytes::copy_from_slice(&item);
             drop(item);
-            match Record::read(record) {
-                Some(record) => self.log(&record),
-                None => warn!("the kernel side sent an event that makes no sense"),
+            if let Some(record) = Record::read(record) {
+                self.log(&record);
+            } else {
+                warn!("the kernel side sent an event that makes no sense");
             }
         }
     }
 
     fn log(&self, record: &Record) {
         let name = |names: &[String], position: usize| {
-            names.get(position).cloned().unwrap_or_else(|| "?".to_owned())
+            names
+                .get(position)
+                .cloned()
+                .unwrap_or_else(|| "?".to_owned())
         };
         let iface = name(&self.interfaces, record.interface);
         let source = record.source;

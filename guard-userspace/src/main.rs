@@ -124,7 +124,9 @@ fn print_json<T: Serialize>(value: &T) -> ExitCode {
 
 /// Answers on standard output. A reader that has read enough, such as `head`, is no failure.
 fn print(text: &str) -> ExitCode {
-    let written = stdout().write_all(text.as_bytes()).and_then(|()| stdout().flush());
+    let written = stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout().flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             eprintln!("guard: cannot write the answer: {error}");

@@ -136,7 +136,6 @@ impl Families {
                     .set(gauge_value(entries));
             }
         }
-        const NONE: &[&str] = &[];
         // A configuration that is not taken ends the start, so one that runs was taken.
         self.reload_successful.with_label_values(NONE).set(1);
         self.reload_timestamp
@@ -165,6 +164,9 @@ impl Families {
         }
     }
 }
+
+/// Labels of a metric that has none.
+const NONE: &[&str] = &[];
 
 fn gauge_value(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)

@@ -66,6 +66,12 @@ impl Metrics {
         self.matching(name, labels).map(|(_, value)| value).sum()
     }
 
+    /// The same of a counter, which is a whole number.
+    #[expect(clippy::cast_sign_loss, reason = "a counter is never negative")]
+    pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> u64 {
+        self.sum(name, labels) as u64
+    }
+
     /// The value of the only series of this name that has these labels.
     pub fn value(&self, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
         let mut matching = self.matching(name, labels);

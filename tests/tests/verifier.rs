@@ -16,7 +16,7 @@ use lab::frames::Packet;
 use crate::rig::{MANUAL, Rig, packet_names};
 
 /// Instructions the verifier may walk through, all switched on.
-const MAXIMAL_BUDGET: u32 = 500_000;
+const MAXIMAL_BUDGET: u32 = 250_000;
 /// And with nothing switched on.
 const MINIMAL_BUDGET: u32 = 100_000;
 

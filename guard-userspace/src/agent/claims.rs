@@ -41,10 +41,19 @@ impl Claims {
                 config.listen
             )
         })?;
-        listener.set_nonblocking(true).context("the metrics listener")?;
+        listener
+            .set_nonblocking(true)
+            .context("the metrics listener")?;
         let control = bind_control(&config.socket)?;
-        let guard = Guard { socket: config.socket.clone(), _lock: lock };
-        Ok(Self { listener, control, guard })
+        let guard = Guard {
+            socket: config.socket.clone(),
+            _lock: lock,
+        };
+        Ok(Self {
+            listener,
+            control,
+            guard,
+        })
     }
 }
 
@@ -85,7 +94,10 @@ fn bind_control(path: &Path) -> Result<UnixListener> {
     }
     // A connection to any file is refused, but only a socket is an old agent's.
     if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
-        bail!("{} is no socket and in the way: choose another with --socket", path.display());
+        bail!(
+            "{} is no socket and in the way: choose another with --socket",
+            path.display()
+        );
     }
     match UnixStream::connect(path) {
         Ok(_) => bail!(
@@ -100,16 +112,24 @@ fn bind_control(path: &Path) -> Result<UnixListener> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => {
             return Err(error).with_context(|| {
-                format!("{} is in the way: choose another with --socket", path.display())
+                format!(
+                    "{} is in the way: choose another with --socket",
+                    path.display()
+                )
             });
         }
     }
     let listener = UnixListener::bind(path).with_context(|| {
-        format!("cannot listen on {}: choose another socket with --socket", path.display())
+        format!(
+            "cannot listen on {}: choose another socket with --socket",
+            path.display()
+        )
     })?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o600))
         .with_context(|| format!("cannot protect {}", path.display()))?;
-    listener.set_nonblocking(true).context("the control socket")?;
+    listener
+        .set_nonblocking(true)
+        .context("the control socket")?;
     Ok(listener)
 }
 

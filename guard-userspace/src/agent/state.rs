@@ -6,7 +6,7 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use guard_common::{
     reason::{Reason, Verdict},
     wire::Clock,
@@ -19,8 +19,8 @@ use crate::{
     interface::Interface,
     kernel::{Attachment, Kernel, Mode, RuleCounts, Tick},
     status::{
-        ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus,
-        ServiceStatus, Status, payloads_by_word, verdicts_and_reasons,
+        ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
+        payloads_by_word, verdicts_and_reasons,
     },
 };
 
@@ -57,7 +57,10 @@ impl Agent {
             let Interface { name, index, .. } = interface;
             let attachment = kernel.attach(position, name, *index, config.xdp_mode)?;
             info!(iface = name, mode = attachment.mode.name(), "attached");
-            attached.push(Some(Attached { index: *index, attachment }));
+            attached.push(Some(Attached {
+                index: *index,
+                attachment,
+            }));
         }
         Ok(Self {
             config,
@@ -70,16 +73,26 @@ impl Agent {
 
     /// `enforce` or `dry-run`.
     pub(super) fn mode_name(&self) -> &'static str {
-        if self.config.dry_run { "dry-run" } else { "enforce" }
+        if self.config.dry_run {
+            "dry-run"
+        } else {
+            "enforce"
+        }
     }
 
     /// The kernel has detached the program together with its interface.
     pub(super) fn interface_gone(&self, index: u32) {
         let mut inner = self.lock();
         for (slot, name) in inner.attached.iter_mut().zip(&self.config.interfaces) {
-            if slot.as_ref().is_some_and(|attached| attached.index == index) {
+            if slot
+                .as_ref()
+                .is_some_and(|attached| attached.index == index)
+            {
                 *slot = None;
-                error!(iface = name, "interface is gone: not protected until it comes back");
+                error!(
+                    iface = name,
+                    "interface is gone: not protected until it comes back"
+                );
             }
         }
     }
@@ -87,17 +100,32 @@ impl Agent {
     /// An interface of this name has come, perhaps back.
     pub(super) fn interface_appeared(&self, index: u32, name: &str) {
         let mut inner = self.lock();
-        let Some(position) = self.config.interfaces.iter().position(|wanted| wanted == name) else {
+        let Some(position) = self
+            .config
+            .interfaces
+            .iter()
+            .position(|wanted| wanted == name)
+        else {
             return;
         };
-        if inner.attached[position].as_ref().is_some_and(|attached| attached.index == index) {
+        if inner.attached[position]
+            .as_ref()
+            .is_some_and(|attached| attached.index == index)
+        {
             return;
         }
         // A renamed or replaced interface takes its old attachment with it.
         inner.attached[position] = None;
-        match inner.kernel.attach(position as u32, name, index, self.config.xdp_mode) {
+        match inner
+            .kernel
+            .attach(position as u32, name, index, self.config.xdp_mode)
+        {
             Ok(attachment) => {
-                info!(iface = name, mode = attachment.mode.name(), "interface is back: attached");
+                info!(
+                    iface = name,
+                    mode = attachment.mode.name(),
+                    "interface is back: attached"
+                );
                 inner.attached[position] = Some(Attached { index, attachment });
             }
             Err(error) => error!(iface = name, %error, "interface is back, but not protected"),
@@ -110,11 +138,17 @@ impl Agent {
     }
 }
 
-/// Guard lives beside nobody, and replaces nobody.
-pub(super) fn refuse_strangers(found: &[Interface]) -> Result<()> {
+/// Refuses interfaces that the program cannot or must not be on.
+pub(super) fn refuse_unfit(found: &[Interface]) -> Result<()> {
     for interface in found {
+        let name = &interface.name;
+        // Each packet would look malformed there, and be dropped.
+        ensure!(
+            interface.ethernet,
+            "{name} carries packets without an Ethernet header, which guard cannot read: protect \
+             the interface they leave the machine by, and leave out this one"
+        );
         if let Some(xdp) = &interface.xdp {
-            let name = &interface.name;
             let hint = if xdp.program_name == crate::kernel::PROGRAM {
                 "is another guard agent running?"
             } else {
@@ -162,7 +196,10 @@ impl Source for Agent {
                 suppressed: events.suppressed,
                 lost: events.lost,
             },
-            clock: ClockStatus { source: clock_name(self.tick.clock), tick_ns: self.tick.ns },
+            clock: ClockStatus {
+                source: clock_name(self.tick.clock),
+                tick_ns: self.tick.ns,
+            },
             maps: inner.kernel.tables().to_vec(),
             config_loaded_at: self
                 .started_at
@@ -183,10 +220,15 @@ impl Agent {
         position: usize,
         name: &str,
     ) -> Result<InterfaceStatus> {
-        let attachment = inner.attached[position].as_ref().map(|attached| &attached.attachment);
+        let attachment = inner.attached[position]
+            .as_ref()
+            .map(|attached| &attached.attachment);
         let mut packets = Vec::new();
         for (verdict, reason) in verdicts_and_reasons() {
-            let count = inner.kernel.counters.packets(position as u32, verdict, reason)?;
+            let count = inner
+                .kernel
+                .counters
+                .packets(position as u32, verdict, reason)?;
             if count.packets > 0 || self.is_expected(verdict, reason) {
                 packets.push(PacketCount {
                     verdict: verdict.name().to_owned(),
@@ -209,7 +251,11 @@ impl Agent {
 
     /// Counters that are shown at zero, so that a dashboard has them before the first packet.
     fn is_expected(&self, verdict: Verdict, reason: Reason) -> bool {
-        let refused = if self.config.dry_run { Verdict::WouldDrop } else { Verdict::Drop };
+        let refused = if self.config.dry_run {
+            Verdict::WouldDrop
+        } else {
+            Verdict::Drop
+        };
         match reason {
             Reason::Pass | Reason::Allow => verdict == Verdict::Pass,
             Reason::Plaintext => verdict == Verdict::Pass || verdict == refused,
@@ -234,7 +280,10 @@ fn note(attachment: &Attachment) -> Option<String> {
     if attachment.mode == Mode::Native {
         return None;
     }
-    let why = attachment.fallback.as_ref().map(|cause| format!("native mode failed: {cause}; "));
+    let why = attachment
+        .fallback
+        .as_ref()
+        .map(|cause| format!("native mode failed: {cause}; "));
     Some(format!(
         "{}generic mode sees merged packets, so limits of packets let more bytes through",
         why.unwrap_or_default()

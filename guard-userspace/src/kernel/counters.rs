@@ -12,7 +12,7 @@ use guard_common::{
 
 /// Handles on the maps that count. They stay readable while the program runs.
 pub struct Counters {
-    counters: PerCpuArray<MapData, Counter>,
+    packets: PerCpuArray<MapData, Counter>,
     payloads: PerCpuArray<MapData, u64>,
     event_budget: PerCpuArray<MapData, EventBudget>,
 }
@@ -41,7 +41,7 @@ impl Counters {
                 .with_context(|| format!("the object has no map {name}"))
         };
         Ok(Self {
-            counters: take("COUNTERS")?.try_into().context("COUNTERS")?,
+            packets: take("COUNTERS")?.try_into().context("COUNTERS")?,
             payloads: take("PAYLOADS")?.try_into().context("PAYLOADS")?,
             event_budget: take("EVENT_BUDGET")?.try_into().context("EVENT_BUDGET")?,
         })
@@ -50,10 +50,7 @@ impl Counters {
     /// Packets and bytes of the interface at `position`, summed over the CPUs.
     pub fn packets(&self, interface: u32, verdict: Verdict, reason: Reason) -> Result<Counter> {
         let position = Counter::position(interface, verdict, reason);
-        let per_cpu = self
-            .counters
-            .get(&position, 0)
-            .context("reading COUNTERS")?;
+        let per_cpu = self.packets.get(&position, 0).context("reading COUNTERS")?;
         Ok(per_cpu
             .iter()
             .fold(Counter::default(), |sum, counter| Counter {

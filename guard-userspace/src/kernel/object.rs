@@ -156,7 +156,10 @@ fn max_entries(ebpf: &mut Ebpf, name: &str) -> Result<u64> {
     Ok(info.max_entries().into())
 }
 
-fn split<T>(nets: impl Iterator<Item = (IpNet, T)>) -> (Vec<(Ipv4Net, T)>, Vec<(Ipv6Net, T)>) {
+/// Networks by family, each with what belongs to it.
+type Split<T> = (Vec<(Ipv4Net, T)>, Vec<(Ipv6Net, T)>);
+
+fn split<T>(nets: impl Iterator<Item = (IpNet, T)>) -> Split<T> {
     let (mut v4, mut v6) = (Vec::new(), Vec::new());
     for (net, value) in nets {
         match net {

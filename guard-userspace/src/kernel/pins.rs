@@ -73,8 +73,7 @@ impl Drop for Pins {
 
 /// Locks the folder itself: a BPF file system holds no files.
 fn lock(folder: &Path) -> Result<File> {
-    let file =
-        File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
+    let file = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(

@@ -27,11 +27,11 @@ pub fn measure_tick() -> Result<Tick> {
         .load()
         .context("the kernel's verifier refused the start-up program")?;
     let deadline = Instant::now() + PATIENCE;
-    while let Some(rate_hz) = ticks_per_second(program, deadline)? {
-        if let Some(hz) = nearest_rate(rate_hz) {
+    while let Some(measured_ns) = tick_ns(program, deadline)? {
+        if let Some(ns) = nearest_tick_ns(measured_ns) {
             return Ok(Tick {
                 clock: Clock::Jiffies,
-                ns: 1_000_000_000 / hz,
+                ns,
             });
         }
     }
@@ -78,8 +78,9 @@ fn read(program: &Xdp) -> Result<Reading> {
     })
 }
 
-/// Counts ticks between two instants at which one fell. Nothing when the deadline passes first.
-fn ticks_per_second(program: &Xdp, deadline: Instant) -> Result<Option<f64>> {
+/// Nanoseconds of a tick, between two instants at which one fell. Nothing when the deadline passes
+/// first.
+fn tick_ns(program: &Xdp, deadline: Instant) -> Result<Option<u64>> {
     let Some(first) = next_tick(program, deadline)? else {
         return Ok(None);
     };
@@ -90,7 +91,7 @@ fn ticks_per_second(program: &Xdp, deadline: Instant) -> Result<Option<f64>> {
         let elapsed_ns = last.ns - first.ns;
         if elapsed_ns >= MEASURED.as_nanos() as u64 {
             let ticks = last.jiffies - first.jiffies;
-            return Ok(Some(ticks as f64 * 1e9 / elapsed_ns as f64));
+            return Ok(Some(elapsed_ns / ticks));
         }
     }
 }
@@ -108,11 +109,12 @@ fn next_tick(program: &Xdp, deadline: Instant) -> Result<Option<Reading>> {
     Ok(None)
 }
 
-/// The tick rate that a measurement stands for, if it is close to one.
-fn nearest_rate(measured_hz: f64) -> Option<u64> {
+/// The tick, in nanoseconds, that a measurement stands for, if it is within 1 % of one.
+fn nearest_tick_ns(measured_ns: u64) -> Option<u64> {
     TICK_RATES_HZ
         .into_iter()
-        .find(|hz| (measured_hz / *hz as f64 - 1.0).abs() < 0.02)
+        .map(|hz| 1_000_000_000 / hz)
+        .find(|ns| measured_ns.abs_diff(*ns) * 100 < *ns)
 }
 
 #[cfg(test)]
@@ -120,10 +122,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_close_measurement_names_a_rate() {
-        assert_eq!(nearest_rate(249.7), Some(250));
-        assert_eq!(nearest_rate(255.9), Some(256));
-        assert_eq!(nearest_rate(1003.0), Some(1000));
-        assert_eq!(nearest_rate(280.0), None);
+    fn only_a_close_measurement_names_a_tick() {
+        assert_eq!(nearest_tick_ns(4_010_000), Some(4_000_000));
+        assert_eq!(nearest_tick_ns(3_907_000), Some(3_906_250));
+        assert_eq!(nearest_tick_ns(999_000), Some(1_000_000));
+        assert_eq!(nearest_tick_ns(3_600_000), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     os::{fd::AsRawFd as _, unix::process::CommandExt as _},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
@@ -51,12 +51,40 @@ pub(crate) fn bare_run(namespace: &Namespace, flags: &[&str]) -> Result<Command>
     Ok(command)
 }
 
+/// Where an agent is told to put what it makes.
+pub(crate) struct Places {
+    pub(crate) socket: PathBuf,
+    pub(crate) state: PathBuf,
+    pub(crate) bpffs: PathBuf,
+}
+
+impl Places {
+    /// All in one folder.
+    pub(crate) fn of(folder: &Folder) -> Self {
+        Self {
+            socket: folder.socket(),
+            state: folder.state(),
+            bpffs: folder.bpffs().to_owned(),
+        }
+    }
+
+    /// Adds the flags that say so.
+    pub(crate) fn tell(&self, command: &mut Command) {
+        command.arg("--socket").arg(&self.socket);
+        command.arg("--state-dir").arg(&self.state);
+        command.arg("--bpffs").arg(&self.bpffs);
+    }
+}
+
 /// `guard run` in the namespace, in a folder of its own, with these further flags.
 pub(crate) fn run(namespace: &Namespace, folder: &Folder, flags: &[&str]) -> Result<Ended> {
+    run_at(namespace, &Places::of(folder), flags)
+}
+
+/// `guard run` in the namespace and at these places, with these further flags.
+pub(crate) fn run_at(namespace: &Namespace, places: &Places, flags: &[&str]) -> Result<Ended> {
     let mut command = bare_run(namespace, flags)?;
-    command.arg("--socket").arg(folder.socket());
-    command.arg("--state-dir").arg(folder.state());
-    command.arg("--bpffs").arg(folder.bpffs());
+    places.tell(&mut command);
     if !flags.contains(&"--listen") {
         command.args(["--listen", "127.0.0.1:0"]);
     }

@@ -9,7 +9,7 @@ use lab::{
 };
 
 use crate::attempt::{
-    BAD_CONFIGURATION, NO_AGENT, START_FAILED, bare_run, end_of, run, unprivileged,
+    BAD_CONFIGURATION, NO_AGENT, Places, START_FAILED, bare_run, end_of, run, run_at, unprivileged,
 };
 
 #[test]
@@ -88,11 +88,13 @@ fn pins_on_another_file_system_are_left_out_with_a_warning() -> Result<()> {
     let stage = Stage::new()?;
     let folder = Folder::new()?;
     let elsewhere = folder.join("not-a-bpffs");
+    let places = Places {
+        bpffs: elsewhere.clone(),
+        ..Places::of(&folder)
+    };
     let mut command = bare_run(stage.host(), &["--iface", "eth0", "--log-format", "json"])?;
     lab::agent::without_settings(&mut command);
-    command.arg("--socket").arg(folder.socket());
-    command.arg("--state-dir").arg(folder.state());
-    command.arg("--bpffs").arg(&elsewhere);
+    places.tell(&mut command);
     let mut agent = Agent::spawn(stage.host(), folder, command)?;
     agent.wait_until_ready()?;
     let warned = agent.log().with("level", "WARN").any(|line| {
@@ -121,22 +123,17 @@ fn folders_that_cannot_be_made_are_named() -> Result<()> {
     let stage = Stage::new()?;
     let folder = Folder::new()?;
     fs::write(folder.join("file"), "")?;
-    for (flag, below) in [
-        ("--state-dir", "file/state"),
-        ("--socket", "file/run/guard.sock"),
-    ] {
-        let (socket, state, place) = (folder.socket(), folder.state(), folder.join(below));
-        let mut command = bare_run(stage.host(), &["--iface", "eth0"])?;
-        command
-            .arg("--bpffs")
-            .arg(folder.bpffs())
-            .arg(flag)
-            .arg(&place);
-        match flag {
-            "--socket" => command.arg("--state-dir").arg(state),
-            _ => command.arg("--socket").arg(socket),
-        };
-        end_of(&mut command)?.assert_sentence(START_FAILED, &["cannot make the folder", "/file/"]);
+    let no_state = Places {
+        state: folder.join("file/state"),
+        ..Places::of(&folder)
+    };
+    let no_socket = Places {
+        socket: folder.join("file/run/guard.sock"),
+        ..Places::of(&folder)
+    };
+    for places in [no_state, no_socket] {
+        let failed = run_at(stage.host(), &places, &["--iface", "eth0"])?;
+        failed.assert_sentence(START_FAILED, &["cannot make the folder", "/file/"]);
         assert_eq!(stage.server.xdp()?, None);
     }
     Ok(())

@@ -10,7 +10,7 @@ use lab::{
     stage::{NOBODY, Stage},
 };
 
-use crate::attempt::{START_FAILED, run};
+use crate::attempt::{Places, START_FAILED, run, run_at};
 
 /// Every way to attach.
 const MODES: [&str; 3] = ["auto", "native", "generic"];
@@ -103,15 +103,11 @@ fn two_agents_with_one_socket_are_one_too_many() -> Result<()> {
     let (stage, other) = (Stage::new()?, Stage::new()?);
     let first = Agent::start(stage.host(), &["--iface", "eth0"])?;
     let folder = Folder::new()?;
-    let (socket, state) = (first.folder().socket(), folder.state());
-    let mut command = crate::attempt::bare_run(other.host(), &["--iface", "eth0"])?;
-    command
-        .arg("--socket")
-        .arg(socket)
-        .arg("--state-dir")
-        .arg(state);
-    command.arg("--bpffs").arg(folder.bpffs());
-    let failed = crate::attempt::end_of(&mut command)?;
+    let places = Places {
+        socket: first.folder().socket(),
+        ..Places::of(&folder)
+    };
+    let failed = run_at(other.host(), &places, &["--iface", "eth0"])?;
     failed.assert_sentence(START_FAILED, &["another agent", "guard.sock", "--socket"]);
     assert!(first.status().is_ok(), "its socket is still its own");
     assert_eq!(other.server.xdp()?, None);
@@ -124,11 +120,11 @@ fn two_agents_with_one_pins_folder_are_one_too_many() -> Result<()> {
     let first = Agent::start(stage.host(), &["--iface", "eth0"])?;
     let pins = first.folder().pins();
     let folder = Folder::new()?;
-    let mut command = crate::attempt::bare_run(other.host(), &["--iface", "eth0"])?;
-    command.arg("--socket").arg(folder.socket());
-    command.arg("--state-dir").arg(folder.state());
-    command.arg("--bpffs").arg(first.folder().bpffs());
-    let failed = crate::attempt::end_of(&mut command)?;
+    let places = Places {
+        bpffs: first.folder().bpffs().to_owned(),
+        ..Places::of(&folder)
+    };
+    let failed = run_at(other.host(), &places, &["--iface", "eth0"])?;
     failed.assert_sentence(START_FAILED, &["another guard agent", "--bpffs"]);
     assert_eq!(first.folder().pins(), pins);
     assert_eq!(other.server.xdp()?, None);
@@ -148,6 +144,16 @@ fn a_port_in_use_is_named() -> Result<()> {
     assert_eq!(stage.server.xdp()?, None);
     assert!(!folder.socket().exists());
     drop(listener);
+    Ok(())
+}
+
+#[test]
+fn an_address_that_is_not_ours_is_named() -> Result<()> {
+    let stage = Stage::new()?;
+    let flags = ["--iface", "eth0", "--listen", "192.0.2.1:9797"];
+    let failed = run(stage.host(), &Folder::new()?, &flags)?;
+    failed.assert_sentence(START_FAILED, &["192.0.2.1:9797", "--listen"]);
+    assert_eq!(stage.server.xdp()?, None);
     Ok(())
 }
 

@@ -31,7 +31,10 @@ fn a_good_configuration_is_summed_up() -> Result<()> {
     fs::write(&file, SMALL)?;
     let good = guard(&["check", "--config", &file.to_string_lossy()])?;
     assert_eq!((good.code, &*good.stderr), (Some(0), ""));
-    let expected = format!("{}: ok: 2 interfaces, 1 service, 1 deny, 0 allow\n", file.display());
+    let expected = format!(
+        "{}: ok: 2 interfaces, 1 service, 1 deny, 0 allow\n",
+        file.display()
+    );
     assert_eq!(good.stdout, expected);
     Ok(())
 }
@@ -75,7 +78,11 @@ fn the_file_may_come_from_the_environment() -> Result<()> {
     let good = end_of(agent::command(&["check"])?.env("GUARD_CONFIG", &file))?;
     assert!(good.stdout.contains("2 interfaces"), "{}", good.stdout);
     let defaults = end_of(agent::command(&["check"])?.env("GUARD_CONFIG", ""))?;
-    assert!(defaults.stdout.starts_with("defaults: ok"), "{}", defaults.stdout);
+    assert!(
+        defaults.stdout.starts_with("defaults: ok"),
+        "{}",
+        defaults.stdout
+    );
     Ok(())
 }
 
@@ -90,7 +97,11 @@ fn it_takes_no_privilege_and_touches_nothing() -> Result<()> {
     // Its folder may be closed to others: opened by us, it is not looked up there.
     let mut command = Command::new(Path::new("/proc/self/fd").join(binary.as_raw_fd().to_string()));
     agent::without_settings(&mut command);
-    command.arg("check").arg("--config").arg(&file).current_dir(folder.path());
+    command
+        .arg("check")
+        .arg("--config")
+        .arg(&file)
+        .current_dir(folder.path());
     if nix::unistd::geteuid().is_root() {
         command.uid(NOBODY).gid(NOBODY);
     }
@@ -102,7 +113,9 @@ fn it_takes_no_privilege_and_touches_nothing() -> Result<()> {
 
 #[test]
 fn the_examples_in_the_documentation_are_valid() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no parent")?;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .context("no parent")?;
     let folder = tempfile::tempdir()?;
     let mut checked = 0;
     for page in ["README.md", "docs/CONFIGURATION.md"] {

@@ -31,13 +31,19 @@ fn a_host_that_can_passes() -> Result<()> {
         let status = check["status"].as_str().unwrap_or_default();
         assert!(["ok", "warn"].contains(&status), "{check}");
         assert_eq!(check["remedy"].is_null(), status == "ok", "{check}");
-        assert!(check["name"].is_string() && check["found"].is_string(), "{check}");
+        assert!(
+            check["name"].is_string() && check["found"].is_string(),
+            "{check}"
+        );
     }
-    let about = |name: &str| checks.iter().filter(move |check| check["name"] == name);
     for name in ["kernel", "privileges", "program"] {
-        assert_eq!(about(name).count(), 1, "{name} in {checks:?}");
+        let about = checks.iter().filter(|check| check["name"] == name);
+        assert_eq!(about.count(), 1, "{name} in {checks:?}");
     }
-    assert!(checks.iter().any(|check| check["interface"] == "eth0"), "{checks:?}");
+    assert!(
+        checks.iter().any(|check| check["interface"] == "eth0"),
+        "{checks:?}"
+    );
     Ok(())
 }
 
@@ -49,7 +55,11 @@ fn the_table_says_the_same() -> Result<()> {
     assert_eq!((table.code, &*table.stderr), (Some(0), ""));
     for check in &checks {
         let name = check["name"].as_str().unwrap_or_default();
-        assert!(table.stdout.contains(name), "no `{name}` in:\n{}", table.stdout);
+        assert!(
+            table.stdout.contains(name),
+            "no `{name}` in:\n{}",
+            table.stdout
+        );
     }
     for line in table.stdout.lines() {
         assert!(line.chars().count() <= 80, "too wide: {line}");
@@ -62,7 +72,10 @@ fn an_interface_that_is_not_there_fails() -> Result<()> {
     let stage = Stage::new()?;
     let (ended, checks) = checks(&stage, &["--iface", "nosuch0"])?;
     assert_eq!(ended.code, Some(1));
-    let failed: Vec<_> = checks.iter().filter(|check| check["status"] == "fail").collect();
+    let failed: Vec<_> = checks
+        .iter()
+        .filter(|check| check["status"] == "fail")
+        .collect();
     assert_eq!(failed.len(), 1, "{checks:?}");
     assert!(failed[0].to_string().contains("nosuch0"), "{}", failed[0]);
     Ok(())
@@ -75,9 +88,16 @@ fn a_stranger_on_the_interface_fails_and_is_named() -> Result<()> {
     let before = stage.server.xdp()?;
     let (ended, checks) = checks(&stage, &["--iface", "eth0"])?;
     assert_eq!(ended.code, Some(1), "{checks:?}");
-    let failed: Vec<_> = checks.iter().filter(|check| check["status"] == "fail").collect();
+    let failed: Vec<_> = checks
+        .iter()
+        .filter(|check| check["status"] == "fail")
+        .collect();
     assert_eq!(failed.len(), 1, "{checks:?}");
-    assert!(failed[0].to_string().contains("count_drop"), "{}", failed[0]);
+    assert!(
+        failed[0].to_string().contains("count_drop"),
+        "{}",
+        failed[0]
+    );
     assert_eq!(stage.server.xdp()?, before);
     Ok(())
 }

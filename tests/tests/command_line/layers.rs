@@ -1,9 +1,6 @@
 //! Defaults, file, environment, flags: a later one wins.
 
-use std::{
-    fs,
-    process::Command,
-};
+use std::{fs, process::Command};
 
 use anyhow::Result;
 use lab::{
@@ -57,7 +54,10 @@ fn the_environment_is_enough() -> Result<()> {
     assert_eq!(status["mode"], "dry-run");
     assert_eq!(status["interfaces"][0]["name"], "eth0");
     assert_eq!(status["interfaces"][0]["attached"], "generic");
-    assert_eq!(status["services"][0]["ports"], serde_json::json!(["8443", "9000-9010"]));
+    assert_eq!(
+        status["services"][0]["ports"],
+        serde_json::json!(["8443", "9000-9010"])
+    );
     assert_eq!(status["services"][0]["on_plaintext"], "drop");
     assert_eq!(status["rules"][0]["in_force"], 1);
     assert_eq!(status["rules"][1]["in_force"], 2);
@@ -83,9 +83,16 @@ fn flags_win_over_the_environment_and_that_over_the_file() -> Result<()> {
     let limits = &status["limits"];
     assert_eq!(limits["burst"], "2s", "the file's over the default");
     assert_eq!(limits["packets"], "10/s", "the file's");
-    assert_eq!(limits["bytes"], "20kB/s", "the environment's over the file's");
+    assert_eq!(
+        limits["bytes"], "20kB/s",
+        "the environment's over the file's"
+    );
     assert_eq!(limits["connections"], "30/min", "the flag's over both");
-    assert_eq!(status["interfaces"].as_array().map(Vec::len), Some(1), "replaced");
+    assert_eq!(
+        status["interfaces"].as_array().map(Vec::len),
+        Some(1),
+        "replaced"
+    );
     assert_eq!(status["rules"][1]["configured"], 2, "added");
     Ok(())
 }

@@ -33,7 +33,12 @@ fn guard(words: &[&str]) -> Result<Ended> {
 
 #[test]
 fn help_and_version_answer_on_standard_output() -> Result<()> {
-    for words in [&["--help"][..], &["help"], &["run", "--help"], &["help", "doctor"]] {
+    for words in [
+        &["--help"][..],
+        &["help"],
+        &["run", "--help"],
+        &["help", "doctor"],
+    ] {
         let help = guard(words)?;
         assert_eq!((help.code, &*help.stderr), (Some(0), ""), "{words:?}");
         assert!(help.stdout.contains("Usage: guard"), "{}", help.stdout);
@@ -56,7 +61,12 @@ fn no_command_at_all_is_answered_with_those_there_are() -> Result<()> {
 
 #[test]
 fn a_reader_that_has_read_enough_is_no_failure() -> Result<()> {
-    for words in [&["check", "--output", "json"][..], &["check"], &["doctor"], &["--help"]] {
+    for words in [
+        &["check", "--output", "json"][..],
+        &["check"],
+        &["doctor"],
+        &["--help"],
+    ] {
         let mut command = agent::command(words)?;
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn()?;

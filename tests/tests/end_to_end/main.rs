@@ -111,19 +111,31 @@ fn server_for(client: IpAddr) -> IpAddr {
 /// Packets the agent counted on all interfaces under this verdict and reason.
 fn packets(agent: &Agent, verdict: &str, reason: &str) -> Result<u64> {
     let labels = [("verdict", verdict), ("reason", reason)];
-    Ok(agent.metrics()?.sum("guard_packets_total", &labels) as u64)
+    Ok(agent.metrics()?.count("guard_packets_total", &labels))
 }
 
 /// Packets the agent dropped, for whatever reason.
 fn dropped(agent: &Agent) -> Result<u64> {
     let labels = [("verdict", "drop")];
-    Ok(agent.metrics()?.sum("guard_packets_total", &labels) as u64)
+    Ok(agent.metrics()?.count("guard_packets_total", &labels))
 }
 
 /// Payloads the agent counted to the service.
 fn payloads(agent: &Agent, service: &str, protocol: &str) -> Result<u64> {
     let labels = [("service", service), ("protocol", protocol)];
-    Ok(agent.metrics()?.sum("guard_payloads_total", &labels) as u64)
+    Ok(agent.metrics()?.count("guard_payloads_total", &labels))
+}
+
+/// Waits until so many packets were counted under this verdict and reason, and returns how many.
+fn wait_for_packets(agent: &Agent, verdict: &str, reason: &str, count: u64) -> Result<u64> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let counted = packets(agent, verdict, reason)?;
+        if counted >= count || Instant::now() > deadline {
+            return Ok(counted);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Waits for the first event of this kind from this source.

@@ -10,7 +10,7 @@ use lab::{
     stage::{NOBODY, NOBODY_V6, Stage},
 };
 
-use crate::{packets, payloads, stop, wait_for_event};
+use crate::{packets, payloads, stop, wait_for_event, wait_for_packets};
 
 #[test]
 fn tags_hide_nothing_from_the_rules() -> Result<()> {
@@ -27,8 +27,8 @@ fn tags_hide_nothing_from_the_rules() -> Result<()> {
                 .frames;
         }
     }
-    std::thread::sleep(std::time::Duration::from_millis(200));
-    assert_eq!(packets(&agent, "drop", "deny")?, sent);
+    let denied = wait_for_packets(&agent, "drop", "deny", sent)?;
+    assert_eq!(denied, sent);
     stop(agent)
 }
 

@@ -131,18 +131,18 @@ fn an_interface_that_comes_and_goes_leaks_nothing() -> Result<()> {
 #[test]
 fn one_of_two_may_go_and_the_other_stays_protected() -> Result<()> {
     let (client, host) = (Namespace::new("client")?, Namespace::new("server")?);
-    let (_wan, server_wan) = Cable::new((&client, "wan0"), (&host, "wan0")).lay()?;
-    let (_lan, server_lan) = Cable::new((&client, "lan0"), (&host, "lan0")).lay()?;
+    let (_first_peer, first) = Cable::new((&client, "wan0"), (&host, "wan0")).lay()?;
+    let (_second_peer, second) = Cable::new((&client, "lan0"), (&host, "lan0")).lay()?;
     let flags = ["--iface", "wan0,lan0"];
     let agent = Agent::start_in(&host, Folder::new()?, &flags)?;
-    delete(&server_wan)?;
+    delete(&first)?;
     wait_until_ready_is(&agent, 503)?;
-    assert_eq!(server_lan.xdp()?.map(|xdp| xdp.mode), Some("native"));
+    assert_eq!(second.xdp()?.map(|xdp| xdp.mode), Some("native"));
     assert_eq!(agent.status()?["interfaces"][1]["attached"], "native");
     assert!((attached(&agent)? - 1.0).abs() < 0.1);
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0));
-    assert_eq!(server_lan.xdp()?, None);
+    assert_eq!(second.xdp()?, None);
     Ok(())
 }
 

@@ -22,7 +22,7 @@ pub(crate) const HOST_V6: &str = "2001:db8:ffff::1";
 
 /// From one case to the next this much time passes, so that every debt has leaked away and every
 /// budget is fresh.
-const BETWEEN_CASES: Duration = Duration::from_secs(7200);
+const BETWEEN_CASES: Duration = Duration::from_hours(2);
 
 /// Steps that belong together. Each case starts at a second of its own, all debts forgotten.
 pub(crate) struct Case {
@@ -135,15 +135,15 @@ impl Step {
 
     /// Sends the frame and says in `failures` what did not come as expected.
     fn run(&self, rig: &mut Rig, failures: &mut String) {
-        let (passed, changes) = rig.observe(|rig| {
-            let passed = (0..self.times).map(|_| rig.passes(&self.frame.0));
-            passed.collect::<Vec<bool>>()
+        let (actions, changes) = rig.observe(|rig| {
+            let actions = (0..self.times).map(|_| rig.passes(&self.frame.0));
+            actions.collect::<Vec<bool>>()
         });
         let expected = self.expected();
         let passes = self.verdict != Verdict::Drop;
-        if let Some(wrong) = passed.iter().position(|passed| *passed != passes) {
+        if let Some(wrong) = actions.iter().position(|action| *action != passes) {
             let [got, wanted] =
-                [!passes, passes].map(|passes| if passes { "passed" } else { "dropped" });
+                [!passes, passes].map(|pass| if pass { "passed" } else { "dropped" });
             line(
                 failures,
                 format_args!("frame {wrong} was {got}, not {wanted}"),

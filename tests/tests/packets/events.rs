@@ -163,7 +163,7 @@ fn plaintext_is_told_with_its_first_bytes() {
         REQUEST.as_bytes(),
         b"*1\r\n$4\r\n",
         &long[..EXCERPT_LEN],
-        &long[..EXCERPT_LEN + 1],
+        &long[..=EXCERPT_LEN],
     ];
     for (port, service, verdict, passes) in [
         (8080, 1, Verdict::Pass, true),

@@ -68,7 +68,7 @@ fn long_frames_are_judged_as_short_ones() {
 fn request_at(offset: usize) -> Frame {
     let mut filler = offset - (14 + 40 + 20);
     let mut packet = from(A_V6);
-    if filler % 8 != 0 {
+    if !filler.is_multiple_of(8) {
         packet = packet.vlan(5);
         filler -= 4;
     }

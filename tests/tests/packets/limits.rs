@@ -53,7 +53,7 @@ fn a_source_gets_its_burst_and_then_its_rate() {
                     drops(udp(A), LimitPackets),
                     passes(udp(A), Pass)
                         .times(20)
-                        .after(Duration::from_secs(3600)),
+                        .after(Duration::from_hours(1)),
                     drops(udp(A), LimitPackets),
                 ],
             ),

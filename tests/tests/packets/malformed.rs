@@ -42,6 +42,10 @@ fn ipv4() -> Vec<Row> {
         ("an IPv4 header cut short", tcp().truncate(33)),
         ("version 6", tcp().patch_network(0, &[0x65])),
         ("IHL 4", tcp().patch_network(0, &[0x44])),
+        (
+            "IHL 4 before GRE",
+            tcp().patch_network(0, &[0x44]).patch_network(9, &[47]),
+        ),
         ("IHL 0", tcp().patch_network(0, &[0x40])),
         (
             "IHL 15 in a packet of 32 bytes",

@@ -4,7 +4,10 @@ use guard_common::{
     protocol::Protocol::{self, Http1, Http2, Postgres, Redis, Ssh, Tls, Undecided},
     reason::Reason::{LimitPackets, Pass, Plaintext},
 };
-use lab::frames::{Packet, tcp};
+use lab::frames::{
+    Extension::{Destination, HopByHop},
+    Packet, tcp,
+};
 
 use crate::case::{Case, Step, ack, case, check, drops, from, passes, syn, udp, would_drop};
 
@@ -132,7 +135,6 @@ fn plaintext_is_found_wherever_the_payload_starts() {
         )
     };
     let to = |packet: Packet| packet.tcp(40_000, 8443).flags(tcp::ACK | tcp::PSH);
-    use lab::frames::Extension::{Destination, HopByHop};
     check(
         SERVICES,
         [
