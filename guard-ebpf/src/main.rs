@@ -1,7 +1,7 @@
 //! Entry points of the kernel side. What happens to a packet stands in `pipeline.rs`.
 #![no_std]
 #![no_main]
-#![feature(asm_experimental_arch)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![expect(
     missing_docs,
     unreachable_pub,

@@ -1,6 +1,6 @@
 //! What a packet costs: test-runs of a program and of an empty one in turn.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -111,7 +111,8 @@ fn nanoseconds(program: &Xdp, frame: &[u8], repeat: u32) -> Result<f64> {
         ..TestRunOptions::default()
     };
     program.test_run(options).context("the test-run failed")?;
-    Ok((thread_cpu_ns()? - before) as f64 / f64::from(repeat))
+    let spent = Duration::from_nanos(thread_cpu_ns()? - before);
+    Ok(spent.as_secs_f64() * 1e9 / f64::from(repeat))
 }
 
 fn thread_cpu_ns() -> Result<u64> {

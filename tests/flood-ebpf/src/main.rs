@@ -7,6 +7,10 @@
 
 #![no_std]
 #![no_main]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "the macros give each program its context"
+)]
 
 use aya_ebpf::{
     Global,

@@ -20,6 +20,9 @@ const PORT: u16 = 443;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
+/// Limits that nothing here reaches.
+const ROOM: &str = "[limits]\npackets = \"1G/s\"\nconnections = \"1G/s\"";
+
 struct Row {
     name: &'static str,
     config: &'static str,
@@ -80,7 +83,6 @@ fn rows() -> Vec<Row> {
     };
     let ciphertext = data(&[0x17; 1200]);
     let request = data(b"GET /orders HTTP/1.1\r\nHost: api\r\n\r\n");
-    const ROOM: &str = "[limits]\npackets = \"1G/s\"\nconnections = \"1G/s\"";
     let row = |name, config, frame| Row {
         name,
         config,

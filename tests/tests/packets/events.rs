@@ -158,12 +158,13 @@ fn request(port: u16, payload: &[u8]) -> Packet {
 #[test]
 fn plaintext_is_told_with_its_first_bytes() {
     let mut told = Told::new(CONFIGURATION);
-    let long = [REQUEST.as_bytes(), &[b'x'; 2_000]].concat();
-    let payloads: [&[u8]; 4] = [
+    let long = [REQUEST.as_bytes(), &[b'x'; 9_000]].concat();
+    let payloads: [&[u8]; 5] = [
         REQUEST.as_bytes(),
         b"*1\r\n$4\r\n",
         &long[..EXCERPT_LEN],
         &long[..=EXCERPT_LEN],
+        &long,
     ];
     for (port, service, verdict, passes) in [
         (8080, 1, Verdict::Pass, true),
