@@ -86,11 +86,11 @@ impl<'a> XdpFrame<'a> {
     /// `buffer` must be valid for writes of `MAX` bytes.
     #[inline(always)]
     unsafe fn load<const MAX: u32>(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
-        let mut len = len;
+        let mut len = u64::from(len);
         // The compiler may know that the length is in range, and then the verifier would not.
         // SAFETY: does nothing.
         unsafe { asm!("/* {len} */", len = inout(reg) len, options(pure, nomem, nostack)) };
-        let len = len.clamp(1, MAX);
+        let len = (len as u32).clamp(1, MAX);
         let ctx = self.ctx.as_ptr().cast();
         // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.
         unsafe { bpf_xdp_load_bytes(ctx, u32::from(offset), buffer.cast(), len) == 0 }

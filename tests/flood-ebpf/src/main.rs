@@ -216,7 +216,7 @@ fn count_drop(_ctx: XdpContext) -> u32 {
 /// Counts IPv4 packets by source on their way into the host's stack, and lets the next one decide.
 #[classifier]
 fn count_source(ctx: TcContext) -> i32 {
-    /// Of the EtherType in an untagged frame.
+    /// Of the ethertype in an untagged frame.
     const ETHERTYPE: usize = 12;
     if ctx.load::<[u8; 2]>(ETHERTYPE) == Ok([0x08, 0x00])
         && let Ok(source) = ctx.load::<[u8; 4]>(SOURCE_OFFSET)
@@ -232,7 +232,7 @@ fn count_one(source: &[u8; 4]) {
         unsafe { *received += 1 };
     } else {
         // A full map loses the source, which its missing count then shows.
-        let _ = RECEIVED_FROM.insert(source, &1, 0);
+        let _ = RECEIVED_FROM.insert(source, 1, 0);
     }
 }
 
