@@ -3,7 +3,10 @@
 mod claims;
 mod state;
 
-use std::{collections::hash_map::RandomState, hash::BuildHasher as _, sync::Arc, time::Duration};
+use std::{
+    collections::hash_map::RandomState, future::pending, hash::BuildHasher as _, sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use axum::Router;
@@ -12,7 +15,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::{claims::Claims, state::Agent};
 use crate::{
@@ -20,7 +23,7 @@ use crate::{
     doctor,
     events::Events,
     http,
-    interface::{self, Change, Watch},
+    interface::{self, Change, InterfaceError, Watch},
     kernel::{Kernel, Pins, Plan, Tick, measure_tick},
 };
 
@@ -61,6 +64,7 @@ pub async fn run(config: Config) -> Result<()> {
     let mut servers = serve(&agent, claims)?;
     protect(&agent, events, watch, &mut stop).await;
     servers.shutdown().await;
+    agent.detach();
     info!("stopped: programs detached, everything passes");
     Ok(())
 }
@@ -149,7 +153,8 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
 }
 
 /// Reads events and follows the interfaces until a signal comes.
-async fn protect(agent: &Agent, mut events: Events, mut watch: Watch, stop: &mut Stop) {
+async fn protect(agent: &Agent, mut events: Events, watch: Watch, stop: &mut Stop) {
+    let mut watch = Some(watch);
     let mut rounds = interval(EVENT_INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -160,15 +165,22 @@ async fn protect(agent: &Agent, mut events: Events, mut watch: Watch, stop: &mut
                 return;
             }
             _ = rounds.tick() => events.drain(),
-            change = watch.next() => match change {
+            change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { index, name }) => agent.interface_appeared(index, &name),
                 Err(error) => {
-                    warn!(%error, "interfaces can no longer be watched");
-                    // Without a watch the rest goes on; a closed one would answer at once.
-                    tokio::time::sleep(EVENT_INTERVAL).await;
+                    error!(%error, "interfaces that come and go are no longer noticed");
+                    watch = None;
                 }
             },
         }
+    }
+}
+
+/// The next change; without a watch there is none.
+async fn next_change(watch: &mut Option<Watch>) -> Result<Change, InterfaceError> {
+    match watch {
+        Some(watch) => watch.next().await,
+        None => pending().await,
     }
 }

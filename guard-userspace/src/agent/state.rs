@@ -80,6 +80,11 @@ impl Agent {
         }
     }
 
+    /// Takes the program off every interface.
+    pub(super) fn detach(&self) {
+        self.lock().attached.fill_with(|| None);
+    }
+
     /// The kernel has detached the program together with its interface.
     pub(super) fn interface_gone(&self, index: u32) {
         let mut inner = self.lock();
