@@ -87,9 +87,10 @@ impl<'a> XdpFrame<'a> {
     #[inline(always)]
     unsafe fn load<const MAX: u32>(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
         let mut len = u64::from(len);
-        // The compiler may know that the length is in range, and then the verifier would not.
-        // SAFETY: does nothing.
-        unsafe { asm!("/* {len} */", len = inout(reg) len, options(pure, nomem, nostack)) };
+        // The compiler may know that the length is in range, and then the verifier would not. An
+        // instruction has to be there: the debug information names it.
+        // SAFETY: leaves the register as it is.
+        unsafe { asm!("{len} = {len}", len = inout(reg) len, options(pure, nomem, nostack)) };
         let len = (len as u32).clamp(1, MAX);
         let ctx = self.ctx.as_ptr().cast();
         // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.

@@ -48,7 +48,9 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
 fn runner(full: bool, args: &[String]) -> Command {
     let mut cargo = workspace::cargo();
     if is_nextest() {
-        cargo.args(["nextest", "run"]).args(SELECTION);
+        cargo
+            .args(["nextest", "run", "--no-fail-fast"])
+            .args(SELECTION);
         cargo.args(
             full.then_some(["--run-ignored", "all"])
                 .into_iter()
@@ -56,7 +58,10 @@ fn runner(full: bool, args: &[String]) -> Command {
         );
         cargo.args(args);
     } else {
-        cargo.arg("test").args(SELECTION).args(args);
+        cargo
+            .args(["test", "--no-fail-fast"])
+            .args(SELECTION)
+            .args(args);
         cargo.args(
             full.then_some(["--", "--include-ignored"])
                 .into_iter()

@@ -9,11 +9,11 @@ mod startup;
 
 use std::{fmt, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Error, Result};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
-    programs::Xdp,
+    programs::{ProgramError, Xdp},
 };
 
 use crate::status::MapStatus;
@@ -53,9 +53,7 @@ impl Kernel {
     pub fn load(plan: &Plan, pins: Option<&Path>) -> Result<Self> {
         let mut ebpf = object::load(plan, object::Logging::On)?;
         for name in [PROGRAM, STARTUP_PROGRAM] {
-            program(&mut ebpf, name)?
-                .load()
-                .with_context(|| format!("the kernel's verifier refused the program {name}"))?;
+            verify(program(&mut ebpf, name)?, name)?;
         }
         let pins = pins.map(|folder| Pins::make(&ebpf, folder)).transpose()?;
         startup::report(&mut ebpf)?;
@@ -122,4 +120,47 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     program
         .try_into()
         .with_context(|| format!("the program {name} is not XDP"))
+}
+
+/// Loads the program into the kernel. Of what the verifier says against it, which is long, the
+/// error holds the last line; all of it goes to the log as `debug`.
+fn verify(program: &mut Xdp, name: &str) -> Result<()> {
+    let Err(error) = program.load() else {
+        return Ok(());
+    };
+    let ProgramError::LoadError {
+        io_error,
+        verifier_log,
+    } = error
+    else {
+        return Err(error).with_context(|| format!("loading the program {name}"));
+    };
+    let log = verifier_log.to_string();
+    tracing::debug!(program = name, log, "refused by the verifier");
+    let reason = verdict_line(&log)
+        .unwrap_or("it does not say why")
+        .to_owned();
+    Err(Error::new(io_error))
+        .with_context(|| format!("the kernel's verifier refused the program {name}: {reason}"))
+}
+
+/// The line of a verifier's log that says why: the last one before its statistics.
+fn verdict_line(log: &str) -> Option<&str> {
+    let statistics = ["processed ", "stack depth ", "verification time "];
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_gives_its_reason_last() {
+        let log = "0: R1=ctx()\nR4 invalid zero-sized read\nverification time 3 usec\n\
+                   stack depth 8\nprocessed 4 insns (limit 1000000)\n\n";
+        assert_eq!(verdict_line(log), Some("R4 invalid zero-sized read"));
+        assert_eq!(verdict_line(""), None);
+    }
 }

@@ -7,7 +7,7 @@ use aya::{Ebpf, TestRun as _, TestRunOptions, programs::Xdp};
 use aya_log::EbpfLogger;
 use guard_common::wire::{COARSE_TICK_NS, Clock};
 
-use super::{STARTUP_PROGRAM, Tick, object, plan::Plan, program};
+use super::{STARTUP_PROGRAM, Tick, object, plan::Plan, program, verify};
 
 /// What kernels are built with (`CONFIG_HZ`).
 const TICK_RATES_HZ: [u64; 10] = [24, 32, 64, 100, 128, 200, 250, 256, 300, 1000];
@@ -23,9 +23,7 @@ const SHARP_NS: u64 = 300_000;
 pub fn measure_tick() -> Result<Tick> {
     let mut ebpf = object::load(&Plan::idle(), object::Logging::Off)?;
     let program = program(&mut ebpf, STARTUP_PROGRAM)?;
-    program
-        .load()
-        .context("the kernel's verifier refused the start-up program")?;
+    verify(program, STARTUP_PROGRAM)?;
     let deadline = Instant::now() + PATIENCE;
     while let Some(measured_ns) = tick_ns(program, deadline)? {
         if let Some(ns) = nearest_tick_ns(measured_ns) {
