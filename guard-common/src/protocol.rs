@@ -75,7 +75,7 @@ impl Protocol {
         )
     }
 
-    /// What a payload starts with.
+    /// What a payload of at least [`HEAD_MIN`] bytes starts with.
     #[inline(always)]
     #[must_use]
     pub fn of(head: Head) -> Self {
