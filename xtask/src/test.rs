@@ -19,7 +19,11 @@ const SELECTION: &[&str] = &[
     "flood-ebpf",
 ];
 
-/// Sets up, builds and tests; `full` adds the ignored tests, `args` go to the runner.
+/// How many inputs each property is tried on in a full run, instead of the 256 of a quick one.
+const FULL_CASES: &str = "10000";
+
+/// Sets up, builds and tests; `full` adds the ignored tests and tries properties on more inputs,
+/// `args` go to the runner.
 ///
 /// The exit code is the runner's.
 pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
@@ -35,6 +39,9 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
 
     let mut runner = runner(full, args);
     runner.env("GUARD_BIN", workspace::binary(Profile::Debug, "guard")?);
+    if full {
+        runner.env("PROPTEST_CASES", FULL_CASES);
+    }
     let status = workspace::status(&mut runner)?;
     if !status.success() || !args.is_empty() || !is_nextest() {
         return Ok(workspace::exit_code(status));
