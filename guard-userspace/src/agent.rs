@@ -63,8 +63,9 @@ pub async fn run(config: Config) -> Result<()> {
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
     protect(&agent, events, watch, &mut stop).await;
-    servers.shutdown().await;
+    // First, so that whoever takes the lock next finds the interfaces free.
     agent.detach();
+    servers.shutdown().await;
     info!("stopped: programs detached, everything passes");
     Ok(())
 }

@@ -12,7 +12,9 @@ pub fn start(format: LogFormat) {
     let filter = EnvFilter::try_from_env("GUARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(stderr);
+        .with_writer(stderr)
+        // A log that nobody takes must not end the protection; saying so would panic.
+        .log_internal_errors(false);
     match format {
         LogFormat::Text => log
             .with_ansi(stderr().is_terminal())
