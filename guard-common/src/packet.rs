@@ -8,13 +8,14 @@ mod payload;
 use payload::is_extension;
 pub use payload::{Fragment, MAX_HEADERS_LEN, Payload, Walk, extensions};
 
-/// Bytes of a frame, as far as they can be read directly.
+/// Bytes of a frame. What a network card received may lie in several buffers, of which only the
+/// first can be read directly; on some cards that one is empty.
 pub trait Frame {
     /// Bytes that can be read directly, counted from the Ethernet header.
     fn linear_len(&self) -> usize;
     /// Bytes of the whole frame, those beyond the directly readable ones included.
     fn total_len(&self) -> usize;
-    /// `N` bytes from `offset` on, if all of them can be read directly.
+    /// `N` bytes from `offset` on, if all of them are within reach.
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]>;
     /// The same offset. In the kernel: one about whose history the verifier has forgotten all.
     fn settled(&self, offset: usize) -> usize {
@@ -103,7 +104,11 @@ pub struct Tcp {
 /// Why a frame is not a packet any stack would take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsound {
-    /// A header is cut short or contradicts itself.
+    /// The frame ends before a header does, or the header is in a part that [`Frame::bytes`] does
+    /// not reach.
+    OutOfReach,
+    /// A header is cut short or contradicts itself, or there are more of them than any honest
+    /// sender has: VLAN tags, extension headers.
     Malformed,
     /// A first fragment without its whole transport header, or one that would overwrite it
     /// (RFC 1858 section 3, RFC 3128).
@@ -162,23 +167,32 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
 #[inline(always)]
 fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
-    let header: &[u8; ETHERNET_LEN] = frame.bytes(0).ok_or(Unsound::Malformed)?;
+    let header: &[u8; ETHERNET_LEN] = frame.bytes(0).ok_or(Unsound::OutOfReach)?;
     let mut ethertype = u16::from_be_bytes([header[12], header[13]]);
     let mut offset = ETHERNET_LEN;
     for _ in 0..MAX_VLAN_TAGS {
-        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+        if !is_vlan(ethertype) {
             break;
         }
-        let tag: &[u8; VLAN_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+        let tag: &[u8; VLAN_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
         ethertype = u16::from_be_bytes([tag[2], tag[3]]);
         offset += VLAN_LEN;
+    }
+    // The stack takes off any number of tags that name no VLAN, and would find what we did not.
+    if is_vlan(ethertype) {
+        return Err(Unsound::Malformed);
     }
     Ok((ethertype, offset))
 }
 
 #[inline(always)]
+const fn is_vlan(ethertype: u16) -> bool {
+    matches!(ethertype, ETHERTYPE_VLAN | ETHERTYPE_QINQ)
+}
+
+#[inline(always)]
 fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
-    let header: &[u8; IPV4_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+    let header: &[u8; IPV4_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let claimed = usize::from(u16::from_be_bytes([header[2], header[3]]));
     let len = ip_len(frame, offset, claimed)?;
@@ -198,10 +212,10 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload
 
 #[inline(always)]
 fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
-    let header: &[u8; IPV6_LEN] = frame.bytes(offset).ok_or(Unsound::Malformed)?;
+    let header: &[u8; IPV6_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let len = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
         // A packet may end with its header: "no next header" (RFC 8200 section 4.7).
-        0 if frame.linear_len() <= MAX_IP_LEN => IPV6_LEN,
+        0 if frame.total_len() <= MAX_IP_LEN => IPV6_LEN,
         0 => ip_len(frame, offset, 0)?,
         payload_len => ip_len(frame, offset, IPV6_LEN + payload_len)?,
     };
@@ -224,16 +238,13 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload
 /// Bytes of the IP packet at `offset`: what its header claims, if the frame holds that much.
 #[inline(always)]
 fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result<usize, Unsound> {
-    if offset + claimed <= frame.linear_len() {
-        if claimed == 0 && frame.linear_len() > MAX_IP_LEN {
-            return Ok(frame.linear_len() - offset);
-        }
+    if claimed != 0 && offset + claimed <= frame.linear_len() {
         return Ok(claimed);
     }
-    if offset + claimed <= frame.total_len() {
-        Ok(claimed)
-    } else {
-        Err(Unsound::Malformed)
+    match frame.total_len() {
+        total_len if claimed == 0 && total_len > MAX_IP_LEN => Ok(total_len - offset),
+        total_len if offset + claimed <= total_len => Ok(claimed),
+        _ => Err(Unsound::Malformed),
     }
 }
 
@@ -282,7 +293,7 @@ fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Uns
     match at.protocol {
         PROTOCOL_TCP => tcp(frame, at),
         PROTOCOL_UDP => udp(frame, at),
-        PROTOCOL_ICMPV6 => Ok(icmpv6(frame, at)),
+        PROTOCOL_ICMPV6 => icmpv6(frame, at),
         _ => Ok(Transport::Other),
     }
 }
@@ -295,10 +306,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     if at.len < TCP_LEN {
         return Err(at.fragment.cut_short());
     }
-    // Not directly readable yet there: too odd to judge, and the stack copes.
-    let Some(header) = frame.bytes::<TCP_LEN>(at.offset) else {
-        return Ok(Transport::Other);
-    };
+    let header: &[u8; TCP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < TCP_LEN {
         return Err(Unsound::Malformed);
@@ -321,9 +329,7 @@ fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     if at.len < UDP_LEN {
         return Err(at.fragment.cut_short());
     }
-    let Some(header) = frame.bytes::<UDP_LEN>(at.offset) else {
-        return Ok(Transport::Other);
-    };
+    let header: &[u8; UDP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
     let len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // Nothing said is a jumbogram to IPv6 (RFC 2675 section 4); IPv4's stack drops it itself.
     let unsound = len != 0 && (len < UDP_LEN || (len > at.len && !at.fragment.partial));
@@ -337,11 +343,15 @@ fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
 /// Neighbour discovery comes from a neighbour, so no router has lowered its hop limit, and it is
 /// never fragmented (RFC 4861 section 7.1, RFC 6980).
 #[inline(always)]
-fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Transport {
+fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
     let from_neighbour = at.hop_limit == 255 && !at.fragment.partial && at.len >= ICMPV6_LEN;
+    if !from_neighbour {
+        return Ok(Transport::Other);
+    }
     match frame.bytes::<ICMPV6_LEN>(at.offset) {
-        Some([133..=137, ..]) if from_neighbour => Transport::NeighbourDiscovery,
-        _ => Transport::Other,
+        Some([133..=137, ..]) => Ok(Transport::NeighbourDiscovery),
+        Some(_) => Ok(Transport::Other),
+        None => Err(Unsound::OutOfReach),
     }
 }
 

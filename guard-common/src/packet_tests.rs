@@ -148,7 +148,7 @@ fn padding_is_no_payload() {
 }
 
 #[test]
-fn two_tags_are_read_and_a_third_is_not_ours() {
+fn two_tags_are_read_and_a_third_is_refused() {
     let tagged = |tags: &[[u8; 4]]| {
         let frame = tcp_v4(b"x");
         [&frame[..12], tags.as_flattened(), &frame[12..]].concat()
@@ -157,17 +157,13 @@ fn two_tags_are_read_and_a_third_is_not_ours() {
     assert_eq!(tcp_of(&tagged(&[customer])).payload_offset, 58);
     assert_eq!(tcp_of(&tagged(&[service, customer])).payload_offset, 62);
     let three = tagged(&[service, customer, customer]);
-    assert_eq!(read(&three), Ok(Packet::NotIp));
-    assert_eq!(
-        read(&three[..16]),
-        Err(Unsound::Malformed),
-        "a tag cut short"
-    );
-    assert_eq!(
-        read(&three[..13]),
-        Err(Unsound::Malformed),
-        "no Ethernet header"
-    );
+    assert_eq!(read(&three), Err(Unsound::Malformed));
+    let priority = [0x81, 0, 0, 0];
+    let priorities = tagged(&[priority, priority, priority]);
+    assert_eq!(read(&priorities), Err(Unsound::Malformed));
+    for (len, missing) in [(16, "half a tag"), (13, "a byte of the Ethernet header")] {
+        assert_eq!(read(&three[..len]), Err(Unsound::OutOfReach), "{missing}");
+    }
 }
 
 #[test]
@@ -182,7 +178,7 @@ type Lie = (&'static str, Vec<u8>, Unsound);
 
 #[test]
 fn lying_ipv4_headers_are_refused() {
-    use Unsound::{Fragment, Malformed};
+    use Unsound::{Fragment, Malformed, OutOfReach};
     let first = |len: usize| {
         let more = with(tcp_v4(b""), IP + 6, &[0x20, 0]);
         with(more, IP + 2, &(len as u16).to_be_bytes())
@@ -204,7 +200,7 @@ fn lying_ipv4_headers_are_refused() {
             with(udp_v4(b""), IP, &[0x4f]),
             Malformed,
         ),
-        ("header cut short", tcp_v4(b"")[..33].to_vec(), Malformed),
+        ("header cut short", tcp_v4(b"")[..33].to_vec(), OutOfReach),
         (
             "shorter than its header",
             with(tcp_v4(b""), IP + 2, &[0, 19]),

@@ -14,6 +14,8 @@ use guard_common::{
     },
 };
 
+use crate::packet::Headers;
+
 /// Allocate a trie's nodes as they come; the kernel demands it.
 const NO_PREALLOC: u32 = 1;
 /// Puts the values on pages of their own, so that a [`Set`] lies in one cache line.
@@ -78,6 +80,10 @@ static OPENINGS: Array<u64> = Array::with_max_entries(OPENING_SLOTS, 0);
 #[map]
 static EVENT_BUDGET: PerCpuArray<EventBudget> = PerCpuArray::with_max_entries(EventClass::COUNT, 0);
 
+/// Copies of headers that cannot be read where they are. Program writes and reads.
+#[map]
+static HEADERS: PerCpuArray<Headers> = PerCpuArray::with_max_entries(1, 0);
+
 /// Flagged and refused packets. Program writes, agent reads.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
@@ -91,6 +97,11 @@ pub(crate) fn interface_index(position: u32) -> u32 {
 #[inline(always)]
 pub(crate) fn manual_clock_ns() -> u64 {
     CLOCK.get(0).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn headers() -> Option<*mut Headers> {
+    HEADERS.get_ptr_mut(0)
 }
 
 #[inline(always)]

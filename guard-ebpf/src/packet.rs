@@ -16,6 +16,11 @@ use guard_common::{
 
 use crate::{maps, settings};
 
+/// The longest header that is read in one piece: IPv6's.
+const LONGEST_HEADER: usize = 40;
+/// Room for a copy of a frame's headers, each where it is in the frame.
+pub(crate) type Headers = [u8; MAX_HEADERS_LEN + LONGEST_HEADER];
+
 /// A received frame.
 pub(crate) struct XdpFrame<'a> {
     ctx: &'a XdpContext,
@@ -157,6 +162,57 @@ impl Frame for XdpFrame<'_> {
     }
 }
 
+/// A frame whose headers may lie in any of its buffers: each is copied, to the same place in memory
+/// of this CPU's own.
+pub(crate) struct Scattered<'a> {
+    frame: &'a XdpFrame<'a>,
+    copy: *mut Headers,
+}
+
+impl<'a> Scattered<'a> {
+    #[inline(always)]
+    pub(crate) fn new(frame: &'a XdpFrame<'a>) -> Option<Self> {
+        maps::headers().map(|copy| Self { frame, copy })
+    }
+}
+
+impl Frame for Scattered<'_> {
+    #[inline(always)]
+    fn linear_len(&self) -> usize {
+        self.frame.linear_len()
+    }
+
+    #[inline(always)]
+    fn total_len(&self) -> usize {
+        self.frame.total_len()
+    }
+
+    #[inline(always)]
+    fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
+        if offset >= MAX_HEADERS_LEN || N > LONGEST_HEADER {
+            return None;
+        }
+        let ctx = self.frame.ctx.as_ptr().cast();
+        // SAFETY: the N bytes are within the memory, and this CPU's alone. The helper writes all
+        // of them or none. Headers do not overlap, so what was lent before is not written again.
+        unsafe {
+            let copy = self.copy.cast::<u8>().add(offset);
+            let copied = bpf_xdp_load_bytes(ctx, offset as u32, copy.cast(), N as u32) == 0;
+            copied.then(|| &*copy.cast())
+        }
+    }
+
+    #[inline(always)]
+    fn settled(&self, offset: usize) -> usize {
+        self.frame.settled(offset)
+    }
+
+    #[inline(always)]
+    fn beyond_extensions(&self, at: Payload) -> Result<Payload, Unsound> {
+        self.frame.beyond_extensions(at)
+    }
+}
+
 /// [`extensions`] as a function of its own: the verifier goes through it once, not once for each
 /// way that leads to it. `place` holds length, offset and protocol of what follows the IPv6
 /// header.
@@ -172,5 +228,9 @@ extern "C" fn guard_extensions(ctx: *mut xdp_md, place: u64) -> u64 {
         len: (place >> 32) as usize,
         fragment: Fragment::WHOLE,
     };
-    Walk::pack(extensions(&frame, at)).0
+    let walked = match Scattered::new(&frame) {
+        Some(frame) => extensions(&frame, at),
+        None => extensions(&frame, at),
+    };
+    Walk::pack(walked).0
 }

@@ -9,7 +9,7 @@ use guard_common::{
 
 use crate::{
     clock, events, maps,
-    packet::XdpFrame,
+    packet::{Scattered, XdpFrame},
     settings,
     stages::{limits, plaintext, rules, services},
 };
@@ -44,12 +44,23 @@ fn judge(frame: &XdpFrame<'_>, packet: &IpPacket, now: u32) -> Result<Reason, Re
     Ok(flagged.unwrap_or(standing.reason()))
 }
 
+/// The frame's headers, from wherever in it they are. Where they can be read directly, which is
+/// nearly always, nothing is copied.
+#[inline(always)]
+fn read(frame: &XdpFrame<'_>) -> Result<Packet, Unsound> {
+    let direct = parse(frame);
+    if direct != Err(Unsound::OutOfReach) {
+        return direct;
+    }
+    Scattered::new(frame).map_or(direct, |frame| parse(&frame))
+}
+
 /// Judges a frame, counts it, and says what the kernel shall do with it.
 #[inline(always)]
 pub(crate) fn run(ctx: &XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
-    let (bytes, judged) = match parse(&frame) {
-        Ok(Packet::NotIp) => (frame.linear_len() as u32, Ok(Reason::Pass)),
+    let (bytes, judged) = match read(&frame) {
+        Ok(Packet::NotIp) => (frame.total_len() as u32, Ok(Reason::Pass)),
         Ok(Packet::Ip(packet)) => {
             let now = clock::now();
             let judged = judge(&frame, &packet, now);
@@ -58,8 +69,10 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
             }
             (packet.frame_len, judged)
         }
-        Err(Unsound::Malformed) => (frame.linear_len() as u32, Err(Refused(Reason::Malformed))),
-        Err(Unsound::Fragment) => (frame.linear_len() as u32, Err(Refused(Reason::Fragment))),
+        Err(Unsound::Fragment) => (frame.total_len() as u32, Err(Refused(Reason::Fragment))),
+        Err(Unsound::Malformed | Unsound::OutOfReach) => {
+            (frame.total_len() as u32, Err(Refused(Reason::Malformed)))
+        }
     };
     let (verdict, reason) = match judged {
         Ok(reason) => (Verdict::Pass, reason),

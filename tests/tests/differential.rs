@@ -1,5 +1,6 @@
 //! The same frames to the parser on the host and to the program in the kernel: they are the same
-//! code, and must come to the same end after two compilers and a verifier.
+//! code, and must come to the same end after two compilers and a verifier, also when only a part of
+//! the frame can be read directly.
 
 mod rig;
 
@@ -13,7 +14,7 @@ use guard_common::{
 };
 use lab::frames::{self, Extension, Frame, tcp};
 
-use crate::rig::{Counts, MANUAL, Rig, packet_names, payload_name};
+use crate::rig::{Counts, LEAST_LINEAR, MANUAL, Rig, packet_names, payload_name};
 
 const FRAMES: u64 = 4_000;
 
@@ -142,7 +143,7 @@ fn expected(frame: &[u8]) -> (bool, Counts) {
     let drop = |reason| (false, counted(Verdict::Drop, reason, frame.len() as u64));
     let pass = |bytes| (true, counted(Verdict::Pass, Reason::Pass, bytes));
     match parse(frame) {
-        Err(Unsound::Malformed) => drop(Reason::Malformed),
+        Err(Unsound::Malformed | Unsound::OutOfReach) => drop(Reason::Malformed),
         Err(Unsound::Fragment) => drop(Reason::Fragment),
         Ok(Packet::NotIp) => pass(frame.len() as u64),
         Ok(Packet::Ip(packet)) => {
@@ -200,6 +201,14 @@ fn host_and_kernel_read_every_frame_alike() {
         };
         let done = rig.observe(|rig| rig.passes(&frame));
         assert_eq!(done, expected(&frame), "frame {number}, {}", hex(&frame));
+        let linear = LEAST_LINEAR + noise.below((frame.len() - LEAST_LINEAR).clamp(1, 120));
+        let in_pieces = rig.observe(|rig| rig.passes_in_pieces(&frame, linear));
+        assert_eq!(
+            in_pieces,
+            done,
+            "frame {number}, {linear} bytes to be read directly, {}",
+            hex(&frame)
+        );
         for (name, count) in done.1 {
             *all.entry(name).or_default() += count;
         }

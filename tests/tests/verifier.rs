@@ -13,7 +13,7 @@ use guard_common::{
 };
 use lab::frames::Packet;
 
-use crate::rig::{MANUAL, Rig, packet_names};
+use crate::rig::{LEAST_LINEAR, MANUAL, Rig, packet_names};
 
 /// Instructions the verifier may walk through, all switched on.
 const MAXIMAL_BUDGET: u32 = 250_000;
@@ -69,9 +69,10 @@ fn verified(configuration: &str, tick: Tick) -> u32 {
     let mut rig = Rig::load(configuration, tick);
     // What was loaded also works.
     let frame = Packet::ipv4("192.0.2.9", "192.0.2.1").udp(1, 2).build();
-    let (passed, counts) = rig.observe(|rig| rig.passes(&frame));
+    let (passed, counts) =
+        rig.observe(|rig| rig.passes(&frame) && rig.passes_in_pieces(&frame, LEAST_LINEAR));
     let [packets, _] = packet_names(Verdict::Pass, Reason::Pass);
-    assert!(passed && counts[&packets] == 1, "{counts:?}");
+    assert!(passed && counts[&packets] == 2, "{counts:?}");
     let program = rig.kernel.program().expect("the program");
     let info = program.info().expect("what the kernel says of the program");
     info.verified_instruction_count()

@@ -1,13 +1,11 @@
 //! What lies behind an IP header: which part of its packet, and behind which extension headers.
 
-#[cfg(doc)]
-use super::Transport;
 use super::{
     Frame, PROTOCOL_AUTHENTICATION, PROTOCOL_DESTINATION, PROTOCOL_FRAGMENT, PROTOCOL_HOP_BY_HOP,
     PROTOCOL_MOBILITY, PROTOCOL_ROUTING, Unsound,
 };
 
-/// Extension headers followed before a packet counts as [`Transport::Other`].
+/// Extension headers a packet may have.
 const MAX_EXTENSIONS: usize = 6;
 /// All headers we follow end before this offset.
 pub const MAX_HEADERS_LEN: usize = 1 << 14;
@@ -86,15 +84,18 @@ pub(super) const fn is_extension(protocol: u8) -> bool {
     )
 }
 
-/// Follows the IPv6 extension headers (RFC 8200 section 4) to what they precede. Past
-/// six of them the packet is [`Transport::Other`].
+/// Follows the IPv6 extension headers (RFC 8200 section 4) to what they precede. More than six of
+/// them are refused: the stack would follow them to a transport header that nobody judged.
 #[inline(always)]
 pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Payload, Unsound> {
     for _ in 0..MAX_EXTENSIONS {
         if !is_extension(at.protocol) || at.fragment.offset != 0 {
             break;
         }
-        let header: &[u8; 8] = frame.bytes(at.offset).ok_or(at.fragment.cut_short())?;
+        if at.len < 8 {
+            return Err(at.fragment.cut_short());
+        }
+        let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
         let len = match at.protocol {
             PROTOCOL_FRAGMENT => {
                 at.fragment = Fragment::from_ipv6(u16::from_be_bytes([header[2], header[3]]));
@@ -111,6 +112,9 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
         at.offset = frame.settled(at.offset + len);
         at.len -= len;
     }
+    if is_extension(at.protocol) && at.fragment.offset == 0 {
+        return Err(Unsound::Malformed);
+    }
     Ok(at)
 }
 
@@ -119,6 +123,7 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
 pub struct Walk(pub u64);
 
 impl Walk {
+    const OUT_OF_REACH: u64 = 1 << 61;
     const MALFORMED: u64 = 1 << 62;
     const FRAGMENT: u64 = 1 << 63;
 
@@ -131,6 +136,7 @@ impl Walk {
                 let fragment = u64::from(at.fragment.offset) << 1 | u64::from(at.fragment.partial);
                 fragment << 32 | (at.offset as u64 & 0xffff) << 8 | u64::from(at.protocol)
             }
+            Err(Unsound::OutOfReach) => Self::OUT_OF_REACH,
             Err(Unsound::Malformed) => Self::MALFORMED,
             Err(Unsound::Fragment) => Self::FRAGMENT,
         })
@@ -140,6 +146,9 @@ impl Walk {
     #[inline(always)]
     pub fn unpack(self, from: Payload) -> Result<Payload, Unsound> {
         let Self(word) = self;
+        if word & Self::OUT_OF_REACH != 0 {
+            return Err(Unsound::OutOfReach);
+        }
         if word & Self::MALFORMED != 0 {
             return Err(Unsound::Malformed);
         }

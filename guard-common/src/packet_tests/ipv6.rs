@@ -69,12 +69,14 @@ fn chain(count: usize) -> Vec<u8> {
 }
 
 #[test]
-fn six_extension_headers_are_followed() {
+fn six_extension_headers_are_followed_and_more_are_refused() {
     for count in 0..=6 {
         let tcp = tcp_of(&chain(count));
         assert_eq!(usize::from(tcp.payload_offset), L4_V6 + 8 * count + TCP_LEN);
     }
-    assert_eq!(ip(&chain(7)).transport, Transport::Other);
+    for count in [7, 8, 30] {
+        assert_eq!(read(&chain(count)), Err(Unsound::Malformed), "{count}");
+    }
 }
 
 #[test]
@@ -188,7 +190,7 @@ fn an_ipv6_packet_may_end_with_its_header() {
     assert_eq!((packet.transport, packet.frame_len), (Transport::Other, 54));
     assert_eq!(read(&ipv6(PROTOCOL_TCP, 64, &[])), Err(Unsound::Malformed));
     let short = &ipv6(59, 64, &[])[..53];
-    assert_eq!(read(short), Err(Unsound::Malformed));
+    assert_eq!(read(short), Err(Unsound::OutOfReach));
     assert_eq!(
         read(&with(ipv6(59, 64, &[]), IP, &[0x50])),
         Err(Unsound::Malformed)

@@ -4,11 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod encryption;
+mod headers;
 mod limits;
 mod modes;
 mod rules;
 mod serving;
-mod vlan;
 
 use std::{
     fs,

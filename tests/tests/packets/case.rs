@@ -14,7 +14,7 @@ use guard_common::{
 };
 use lab::frames::{Frame, Packet};
 
-use crate::rig::{Counts, MANUAL, Rig, packet_names, payload_name};
+use crate::rig::{Counts, LEAST_LINEAR, MANUAL, Rig, packet_names, payload_name};
 
 /// The protected host.
 pub(crate) const HOST_V4: &str = "192.0.2.1";
@@ -50,6 +50,7 @@ pub(crate) struct Step {
     emitted: u64,
     suppressed: u64,
     payload: Option<String>,
+    in_pieces: bool,
 }
 
 /// The frame passes, and counts as that.
@@ -83,6 +84,7 @@ fn step(frame: Bytes, verdict: Verdict, reason: Reason) -> Step {
         emitted: u64::from(told),
         suppressed: 0,
         payload: None,
+        in_pieces: false,
     }
 }
 
@@ -111,6 +113,12 @@ impl Step {
         self
     }
 
+    /// Of each frame only the Ethernet header can be read directly.
+    pub(crate) fn in_pieces(mut self) -> Self {
+        self.in_pieces = true;
+        self
+    }
+
     /// Of the events, so many are left out since the budget is spent.
     pub(crate) fn suppressed(mut self, events: u64) -> Self {
         self.suppressed = events;
@@ -136,7 +144,14 @@ impl Step {
     /// Sends the frame and says in `failures` what did not come as expected.
     fn run(&self, rig: &mut Rig, failures: &mut String) {
         let (actions, changes) = rig.observe(|rig| {
-            let actions = (0..self.times).map(|_| rig.passes(&self.frame.0));
+            let send = |rig: &mut Rig| {
+                if self.in_pieces {
+                    rig.passes_in_pieces(&self.frame.0, LEAST_LINEAR)
+                } else {
+                    rig.passes(&self.frame.0)
+                }
+            };
+            let actions = (0..self.times).map(|_| send(rig));
             actions.collect::<Vec<bool>>()
         });
         let expected = self.expected();

@@ -28,8 +28,18 @@ fn extended(extensions: impl IntoIterator<Item = Extension>) -> Packet {
     extensions.into_iter().fold(from(V6), Packet::extension)
 }
 
+fn chain(count: usize) -> Frame {
+    extended((0..count).map(|_| Extension::Destination(0)))
+        .udp(1, 2)
+        .build()
+}
+
 fn ipv4() -> Vec<Row> {
     vec![
+        (
+            "a third VLAN tag",
+            from(V4).vlan(0).vlan(0).vlan(0).udp(1, 2).build(),
+        ),
         (
             "a VLAN tag cut short",
             from(V4).vlan(5).udp(1, 2).build().truncate(16),
@@ -106,6 +116,8 @@ fn ipv6() -> Vec<Row> {
             "nothing where an extension is promised",
             from(V6).protocol(60).build(),
         ),
+        ("seven extensions", chain(7)),
+        ("a hundred extensions", chain(100)),
         (
             "nothing behind the last extension",
             extended([Extension::Destination(0)]).protocol(6).build(),
@@ -219,11 +231,6 @@ fn sound() -> Vec<Row> {
             id: 7,
         }])
     };
-    let chain = |count| {
-        extended((0..count).map(|_| Extension::Destination(0)))
-            .udp(1, 2)
-            .build()
-    };
     vec![
         (
             "a whole first fragment",
@@ -279,7 +286,6 @@ fn sound() -> Vec<Row> {
             tcp().patch_network(10, &[0, 0]),
         ),
         ("six extensions", chain(6)),
-        ("seven extensions", chain(7)),
         (
             "every extension",
             extended([

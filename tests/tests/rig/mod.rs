@@ -17,6 +17,9 @@ use nix::{
     unistd::{Pid, geteuid},
 };
 
+/// The test-run of the kernel leaves no less than an Ethernet header in the first buffer.
+pub(crate) const LEAST_LINEAR: usize = 14;
+
 /// What XDP programs answer (`enum xdp_action` of the kernel).
 const XDP_DROP: u32 = 1;
 const XDP_PASS: u32 = 2;
@@ -60,10 +63,28 @@ impl Rig {
     /// Whether the program lets a frame pass. To the program, it comes in by the interface at
     /// position 0.
     pub(crate) fn passes(&mut self, frame: &[u8]) -> bool {
-        let options = TestRunOptions {
+        self.run(TestRunOptions {
             data_in: Some(frame),
             ..TestRunOptions::default()
-        };
+        })
+    }
+
+    /// The same for a frame of which only the first `linear` bytes can be read directly, at least
+    /// [`LEAST_LINEAR`]: some network cards leave the first buffer empty.
+    pub(crate) fn passes_in_pieces(&mut self, frame: &[u8], linear: usize) -> bool {
+        let data_end = u32::try_from(linear.min(frame.len())).expect("a frame's length");
+        // `struct xdp_md` of the kernel: data, data_end, data_meta, ingress_ifindex,
+        // rx_queue_index, egress_ifindex.
+        let words = [0, data_end, 0, 0, 0, 0];
+        let context: Vec<u8> = words.into_iter().flat_map(u32::to_ne_bytes).collect();
+        self.run(TestRunOptions {
+            data_in: Some(frame),
+            ctx_in: Some(&context),
+            ..TestRunOptions::default()
+        })
+    }
+
+    fn run(&mut self, options: TestRunOptions<'_>) -> bool {
         let program = self.kernel.program().expect("the program");
         let result = program.test_run(options).expect("a test-run of the frame");
         match result.return_value {
