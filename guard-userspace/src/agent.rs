@@ -9,9 +9,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use axum::Router;
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -25,16 +24,17 @@ use crate::{
     http,
     interface::{self, Change, InterfaceError, Watch},
     kernel::{Kernel, Pins, Plan, Tick, measure_tick},
+    logging::DroppedLines,
 };
 
 /// How often the ring buffer is read: it is filled without waking anybody.
 const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Protects what `config` names until SIGTERM or SIGINT.
+/// Protects what `config` names until SIGTERM or SIGINT. The metrics tell of `dropped_lines`.
 ///
 /// Everything that can fail does so before the first interface is attached, or undoes the
 /// attached ones: after an error nothing is left behind.
-pub async fn run(config: Config) -> Result<()> {
+pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
     let mut stop = Stop::new()?;
     demand_privileges()?;
@@ -54,7 +54,7 @@ pub async fn run(config: Config) -> Result<()> {
         .collect();
     let events = Events::new(ring, interfaces, services);
 
-    let agent = Agent::attach(config, kernel, tick, &found)?;
+    let agent = Agent::attach(config, kernel, tick, &found, dropped_lines)?;
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),
@@ -81,10 +81,12 @@ fn demand_privileges() -> Result<()> {
     Ok(())
 }
 
-/// The signals that end the agent.
+/// The signals that end the agent, and the one that does not: a terminal that closes, or a habit
+/// of sending SIGHUP to reload, must not end the protection.
 struct Stop {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Stop {
@@ -93,13 +95,20 @@ impl Stop {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
         })
     }
 
     async fn wait(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return "SIGTERM",
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.hangup.recv() => warn!(
+                    "SIGHUP does nothing: reload is not built yet, restart guard to apply a \
+                     changed configuration"
+                ),
+            }
         }
     }
 }
@@ -134,21 +143,13 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
     } = claims;
     let listener = tokio::net::TcpListener::from_std(listener).context("the metrics listener")?;
     let control = tokio::net::UnixListener::from_std(control).context("the control socket")?;
-    let (public, private): (Router, Router) = (
-        http::public(Arc::clone(agent)),
-        http::control(Arc::clone(agent)),
-    );
-    servers.spawn(async move {
-        if let Err(error) = axum::serve(listener, public).await {
-            warn!(%error, "the metrics server ended");
-        }
-    });
+    let public = http::public(Arc::clone(agent));
+    let private = http::control(Arc::clone(agent));
+    servers.spawn(http::serve(listener, public));
     servers.spawn(async move {
         // Keeps the lock and removes the socket when the server ends.
         let _guard = guard;
-        if let Err(error) = axum::serve(control, private).await {
-            warn!(%error, "the control server ended");
-        }
+        http::serve(control, private).await;
     });
     Ok(servers)
 }

@@ -33,7 +33,7 @@ pub enum ClientError {
         /// What the system said.
         cause: io::Error,
     },
-    /// Somebody listens, but does not answer as an agent does.
+    /// Somebody listens, but answers with an error, or not as an agent does.
     #[error("the agent on {} does not answer as it should: {cause}", socket.display())]
     Answer {
         /// The socket.
@@ -86,7 +86,8 @@ async fn exchange(stream: UnixStream, path: &str) -> Result<Bytes, String> {
         if status.is_success() {
             Ok(body)
         } else {
-            Err(format!("HTTP status {status}"))
+            let said = String::from_utf8_lossy(&body);
+            Err(format!("HTTP status {status}: {}", said.trim_end()))
         }
     };
     let (answer, _) = tokio::join!(answer, connection);

@@ -1,5 +1,7 @@
 //! What the agent serves: metrics and health over TCP, the status over its Unix socket.
 
+mod serve;
+
 use std::sync::Arc;
 
 use axum::{
@@ -11,6 +13,8 @@ use axum::{
 };
 
 use crate::{metrics, status::Status};
+
+pub(crate) use self::serve::serve;
 
 /// What the handlers ask of the agent.
 pub(crate) trait Source: Send + Sync + 'static {

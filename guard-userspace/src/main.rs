@@ -12,7 +12,8 @@ use guard::{
     cli::{self, CheckFlags, Command, DoctorFlags, OutputFormat, RunFlags, StatusFlags},
     client::{self, ClientError},
     config::{Config, ConfigErrors, Style},
-    doctor, logging,
+    doctor,
+    logging::Log,
     status::Status,
 };
 use serde::Serialize;
@@ -20,6 +21,7 @@ use serde::Serialize;
 /// What a command ends with: see the contract's table of commands.
 const START_FAILED: u8 = 1;
 const BAD_CONFIGURATION: u8 = 2;
+const AGENT_FAILED: u8 = 1;
 const NO_AGENT: u8 = 3;
 
 #[tokio::main(flavor = "current_thread")]
@@ -41,13 +43,13 @@ async fn run(flags: &RunFlags) -> ExitCode {
         Ok(config) => config,
         Err(errors) => return bad_configuration(&errors),
     };
-    logging::start(flags.log_format);
-    match agent::run(config).await {
+    let log = Log::start(flags.log_format);
+    let ended = agent::run(config, log.dropped()).await;
+    // What failed is said last.
+    drop(log);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("guard: {error:#}");
-            ExitCode::from(START_FAILED)
-        }
+        Err(error) => failure(START_FAILED, &format!("{error:#}")),
     }
 }
 
@@ -72,9 +74,12 @@ fn check(flags: &CheckFlags) -> ExitCode {
 async fn status(flags: &StatusFlags) -> ExitCode {
     let status: Status = match client::fetch(&flags.socket, "/v1/status").await {
         Ok(status) => status,
-        Err(error @ (ClientError::NoAgent { .. } | ClientError::Answer { .. })) => {
-            eprintln!("guard: {error}");
-            return ExitCode::from(NO_AGENT);
+        Err(error) => {
+            let code = match error {
+                ClientError::NoAgent { .. } => NO_AGENT,
+                ClientError::Answer { .. } => AGENT_FAILED,
+            };
+            return failure(code, &error.to_string());
         }
     };
     match flags.output {
@@ -86,10 +91,7 @@ async fn status(flags: &StatusFlags) -> ExitCode {
 async fn diagnose(flags: &DoctorFlags) -> ExitCode {
     let report = match doctor::run(flags).await {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("guard: {error:#}");
-            return ExitCode::from(START_FAILED);
-        }
+        Err(error) => return failure(START_FAILED, &format!("{error:#}")),
     };
     let printed = match flags.output {
         OutputFormat::Json => print_json(&report),
@@ -108,17 +110,25 @@ fn bad_configuration(errors: &ConfigErrors) -> ExitCode {
     } else {
         Style::Plain
     };
-    eprint!("{}", errors.render(style));
+    say(&errors.render(style));
     ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// One sentence on standard error that says what to do.
+fn failure(code: u8, sentence: &str) -> ExitCode {
+    say(&format!("guard: {sentence}\n"));
+    ExitCode::from(code)
+}
+
+/// Writes to standard error. Where that is not possible, the exit code has to do.
+fn say(text: &str) {
+    let _ = stderr().write_all(text.as_bytes());
 }
 
 fn print_json<T: Serialize>(value: &T) -> ExitCode {
     match serde_json::to_string_pretty(value) {
         Ok(text) => print(&(text + "\n")),
-        Err(error) => {
-            eprintln!("guard: cannot write JSON: {error}");
-            ExitCode::from(START_FAILED)
-        }
+        Err(error) => failure(START_FAILED, &format!("cannot write JSON: {error}")),
     }
 }
 
@@ -129,8 +139,7 @@ fn print(text: &str) -> ExitCode {
         .and_then(|()| stdout().flush());
     match written {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("guard: cannot write the answer: {error}");
-            ExitCode::from(START_FAILED)
+            failure(START_FAILED, &format!("cannot write the answer: {error}"))
         }
         _ => ExitCode::SUCCESS,
     }

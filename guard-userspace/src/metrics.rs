@@ -24,6 +24,7 @@ struct Families {
     bytes: IntCounterVec,
     payloads: IntCounterVec,
     events: IntCounterVec,
+    log_lines_dropped: IntCounterVec,
     attached: IntGaugeVec,
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
@@ -68,6 +69,11 @@ impl Families {
                 "guard_events_total",
                 "Sampled events of single packets by their fate.",
                 &["outcome"],
+            )?,
+            log_lines_dropped: counter(
+                "guard_log_lines_dropped_total",
+                "Lines of the log that were left out since nobody read it.",
+                &[],
             )?,
             attached: gauge(
                 "guard_xdp_attached",
@@ -119,6 +125,9 @@ impl Families {
         ] {
             self.events.with_label_values(&[outcome]).inc_by(count);
         }
+        self.log_lines_dropped
+            .with_label_values(NONE)
+            .inc_by(status.log_lines_dropped);
         for list in &status.rules {
             let configured = self.rules_configured.with_label_values(&[&list.list]);
             configured.set(gauge_value(list.configured));

@@ -30,6 +30,8 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// Events of single packets.
     pub events: EventStatus,
+    /// Lines of the log that were left out since nobody read it.
+    pub log_lines_dropped: u64,
     /// The packet path's clock.
     pub clock: ClockStatus,
     /// Tables of the kernel side.
@@ -171,7 +173,12 @@ impl Status {
         writeln!(
             text,
             "\nevents: {emitted} logged, {suppressed} left out by sampling, {lost} lost"
-        )
+        )?;
+        if self.log_lines_dropped > 0 {
+            let lines = self.log_lines_dropped;
+            writeln!(text, "log: {lines} lines left out, since nobody read it")?;
+        }
+        Ok(())
     }
 }
 

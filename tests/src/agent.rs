@@ -110,7 +110,28 @@ impl Agent {
 
     /// Starts it and does not wait: for one that is to fail.
     pub fn spawn_in(namespace: &Namespace, folder: Folder, flags: &[&str]) -> Result<Self> {
-        let mut command = namespace.command(binary()?);
+        let command = namespace.command(binary()?);
+        Self::spawn_as(namespace, folder, command, flags)
+    }
+
+    /// Starts it with its log going to this file, which may be a device or a pipe, and waits until
+    /// it is ready.
+    pub fn start_logging_to(namespace: &Namespace, log: &Path, flags: &[&str]) -> Result<Self> {
+        let mut command = namespace.command("sh");
+        command.args(["-c", "exec \"$@\" 2> \"$0\""]).arg(log);
+        command.arg(binary()?);
+        let mut agent = Self::spawn_as(namespace, Folder::new()?, command, flags)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts it by this command, with folders and flags added.
+    fn spawn_as(
+        namespace: &Namespace,
+        folder: Folder,
+        mut command: Command,
+        flags: &[&str],
+    ) -> Result<Self> {
         without_settings(&mut command);
         command.args([
             "run",

@@ -18,6 +18,7 @@ use crate::{
     http::Source,
     interface::Interface,
     kernel::{Attachment, Kernel, Mode, RuleCounts, Tick},
+    logging::DroppedLines,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
         payloads_by_word, verdicts_and_reasons,
@@ -30,6 +31,7 @@ pub(super) struct Agent {
     tick: Tick,
     started: Instant,
     started_at: SystemTime,
+    dropped_lines: DroppedLines,
     inner: Mutex<Inner>,
 }
 
@@ -51,6 +53,7 @@ impl Agent {
         mut kernel: Kernel,
         tick: Tick,
         found: &[Interface],
+        dropped_lines: DroppedLines,
     ) -> Result<Self> {
         let mut attached = Vec::new();
         for (interface, position) in found.iter().zip(0..) {
@@ -67,6 +70,7 @@ impl Agent {
             tick,
             started: Instant::now(),
             started_at: SystemTime::now(),
+            dropped_lines,
             inner: Mutex::new(Inner { attached, kernel }),
         })
     }
@@ -201,6 +205,7 @@ impl Source for Agent {
                 suppressed: events.suppressed,
                 lost: events.lost,
             },
+            log_lines_dropped: self.dropped_lines.count(),
             clock: ClockStatus {
                 source: clock_name(self.tick.clock),
                 tick_ns: self.tick.ns,

@@ -12,12 +12,13 @@ use lab::{
 use crate::{Site, stop};
 
 /// What the contract promises and this cut has.
-const FAMILIES: [&str; 12] = [
+const FAMILIES: [&str; 13] = [
     "guard_build_info",
     "guard_bytes_total",
     "guard_config_last_reload_success_timestamp_seconds",
     "guard_config_last_reload_successful",
     "guard_events_total",
+    "guard_log_lines_dropped_total",
     "guard_map_capacity",
     "guard_map_entries",
     "guard_packets_total",

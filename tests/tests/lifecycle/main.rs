@@ -2,8 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod clients;
 mod interfaces;
 mod kill;
+mod log;
 mod traces;
 
 use std::{
@@ -16,7 +18,7 @@ use std::{
 use anyhow::Result;
 use guard_common::wire::ABI_VERSION;
 use lab::{
-    agent::{Agent, Folder, LISTEN},
+    agent::{Agent, Folder},
     process::Server,
     stage::{INTERFACE, Stage},
 };
@@ -103,19 +105,4 @@ fn open_files(server: &Server) -> Result<usize> {
     // A connection that asked whether it is ready may still be closing.
     thread::sleep(Duration::from_millis(50));
     Ok(fs::read_dir(format!("/proc/{}/fd", server.pid()))?.count())
-}
-
-#[test]
-fn a_client_that_never_finishes_does_not_hold_up_the_end() -> Result<()> {
-    let stage = Stage::new()?;
-    let agent = Agent::start(stage.host(), &FLAGS)?;
-    let (listener, socket) = (LISTEN, agent.folder().socket());
-    let idle = stage
-        .host()
-        .run(|| Ok(std::net::TcpStream::connect(listener)?))?;
-    let idle_locally = std::os::unix::net::UnixStream::connect(socket)?;
-    let stopped = agent.stop()?;
-    assert_eq!(stopped.status.code(), Some(0));
-    drop((idle, idle_locally));
-    Ok(())
 }
