@@ -29,6 +29,6 @@ pub(crate) fn run(release: bool) -> Result<()> {
         Profile::Debug
     };
     workspace::run(&mut cargo)?;
-    println!("built {}", workspace::binary(profile, "guard")?.display());
+    say!("built {}", workspace::binary(profile, "guard")?.display());
     Ok(())
 }

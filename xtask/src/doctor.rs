@@ -32,8 +32,8 @@ pub(crate) fn run() -> ExitCode {
     ];
     for (name, outcome) in &checks {
         match outcome {
-            Ok(found) => println!("ok       {name:<14} {found}"),
-            Err(remedy) => println!("MISSING  {name:<14} {remedy:#}"),
+            Ok(found) => say!("ok       {name:<14} {found}"),
+            Err(remedy) => say!("MISSING  {name:<14} {remedy:#}"),
         }
     }
     if checks.iter().all(|(_, outcome)| outcome.is_ok()) {

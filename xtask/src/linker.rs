@@ -21,7 +21,7 @@ pub(crate) fn is_recent(linker: &Linker) -> bool {
 /// minute and a half on two cores.
 pub(crate) fn build() -> Result<()> {
     let tools = toolchain::tools_dir(workspace::root());
-    println!(
+    say!(
         "building bpf-linker {VERSION} into {}: it turns LLVM bitcode into eBPF objects",
         tools.display()
     );

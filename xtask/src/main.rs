@@ -1,5 +1,13 @@
 //! `cargo xtask`: set-up, build, demo and test of guard.
 
+/// Prints a line. A reader that has read enough, such as `head`, is no reason to stop halfway.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod build;
 mod demo;
 mod doctor;

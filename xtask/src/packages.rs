@@ -100,7 +100,7 @@ pub(crate) fn install(wanted: &[Package]) -> Result<()> {
          `apt-get install --no-install-recommends {list}`"
     );
     for package in &missing {
-        println!("installing {}: {}", package.name, package.purpose);
+        say!("installing {}: {}", package.name, package.purpose);
     }
     progress::run("package lists", apt_get().arg("update"))?;
     let quiet = names.contains(&SERVICE).then(|| Quiet::keep(SERVICE));

@@ -43,7 +43,7 @@ pub(crate) fn run(what: &str, command: &mut Command) -> Result<()> {
         last_lines(&log, SHOWN_LINES).join("\n"),
         log.display()
     );
-    println!("  {what}: done in {} s", start.elapsed().as_secs());
+    say!("  {what}: done in {} s", start.elapsed().as_secs());
     Ok(())
 }
 
@@ -60,7 +60,7 @@ fn watch(what: &str, mut child: Child, log: &Path) -> Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait().context("cannot wait for a command")? {
             if terminal {
-                print!("\r\x1b[2K");
+                let _ = write!(io::stdout(), "\r\x1b[2K");
             }
             return Ok(status);
         }
@@ -68,12 +68,13 @@ fn watch(what: &str, mut child: Child, log: &Path) -> Result<ExitStatus> {
         if terminal {
             let line = last_lines(log, 1).concat();
             let line: String = line.chars().take(SHOWN_CHARS).collect();
-            print!("\r\x1b[2K  {what}: {} s  {line}", elapsed.as_secs());
+            let seconds = elapsed.as_secs();
             // A progress line that cannot be shown is no reason to stop.
+            let _ = write!(io::stdout(), "\r\x1b[2K  {what}: {seconds} s  {line}");
             let _ = io::stdout().flush();
         } else if elapsed >= told + LOG_EVERY {
             told = elapsed;
-            println!("  {what}: {} s", elapsed.as_secs());
+            say!("  {what}: {} s", elapsed.as_secs());
         }
         thread::sleep(POLL);
     }

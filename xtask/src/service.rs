@@ -42,7 +42,7 @@ impl Quiet {
         if !Path::new("/run/systemd/system").is_dir() {
             return Ok(());
         }
-        println!(
+        say!(
             "switching the {} service off: only its program is used",
             self.service
         );

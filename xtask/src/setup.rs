@@ -21,7 +21,7 @@ pub(crate) fn for_tests() -> Result<()> {
         .filter(|tool| !packages::has_program(tool.program));
     provide(missing.map(|tool| tool.package).collect())?;
     let programs: Vec<_> = packages::TOOLS.iter().map(|tool| tool.program).collect();
-    println!("programs: {}", programs.join(", "));
+    say!("programs: {}", programs.join(", "));
     Ok(())
 }
 
@@ -34,7 +34,7 @@ fn provide(wanted: Vec<Package>) -> Result<()> {
     } else {
         install_compiler(&found, wanted)?
     };
-    println!("eBPF compiler: {}, {}", compiler.toolchain, compiler.linker);
+    say!("eBPF compiler: {}, {}", compiler.toolchain, compiler.linker);
     Ok(())
 }
 

@@ -31,8 +31,8 @@ pub(crate) fn check(evidence: &Evidence) -> Vec<&'static str> {
     ];
     for claim in claims.into_iter().flatten() {
         let mark = if claim.holds { "holds " } else { "FAILED" };
-        println!("{mark}  {}", claim.sentence);
-        println!("        {}", claim.figures);
+        say!("{mark}  {}", claim.sentence);
+        say!("        {}", claim.figures);
         if !claim.holds {
             failed.push(claim.sentence);
         }

@@ -5,6 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+/// Prints a line. A reader that has read enough, such as `head`, does not end the demo halfway.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 mod claims;
 mod client;
 mod floods;
@@ -62,7 +70,7 @@ fn run() -> Result<()> {
     let evidence = play(&interrupt)?;
     report::print(&evidence);
     let failed = claims::check(&evidence);
-    println!("\n{:.1} s in all.", begin.elapsed().as_secs_f64());
+    say!("\n{:.1} s in all.", begin.elapsed().as_secs_f64());
     if !failed.is_empty() {
         bail!("these claims do not hold: {}", failed.join("; "));
     }

@@ -32,12 +32,12 @@ impl Plaintext {
     /// Sends the request and waits until the agent has something to say about it.
     pub(crate) fn send(scene: &Scene, agent: &Agent, interrupt: &Interrupt) -> Result<Self> {
         let token = random_token()?;
-        println!("$ curl -H 'Authorization: Bearer <random>' http://{SERVER}:{PLAIN_PORT}{PATH}");
+        say!("$ curl -H 'Authorization: Bearer <random>' http://{SERVER}:{PLAIN_PORT}{PATH}");
         let answer = Curl::new(scene.client.namespace())
             .from(IpAddr::V4(PLAIN_CLIENT))
             .header(&format!("Authorization: Bearer {token}"))
             .http(IpAddr::V4(SERVER), PLAIN_PORT, PATH)?;
-        println!("the server answered {}", answer.status);
+        say!("the server answered {}", answer.status);
         let mut event = event_about_it(agent);
         for _ in 0..POLLS {
             if event.is_some() {

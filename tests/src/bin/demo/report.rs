@@ -52,7 +52,7 @@ fn print_sources(evidence: &Evidence) {
         &(1 - served).to_string(),
         "plaintext (flagged)",
     ]);
-    println!(
+    say!(
         "\nSent is the generators' count, got through the count of the server's stack behind guard.\n\
          guard itself counted {} drops by their reasons; {} frames were lost in the cable before it.",
         commas(evidence.floods.dropped_in_all()),
@@ -77,18 +77,22 @@ fn flood_row(flood: &Outcome, what: &str, reasons: &[(&str, u64)]) {
 
 fn row([source, sent, what, through, dropped, why]: [&str; 6]) {
     let line = format!("{source:<14} {sent:>8} {what:<22} {through:>11} {dropped:>9}  {why}");
-    println!("{}", line.trim_end());
+    say!("{}", line.trim_end());
 }
 
 fn print_latency(before: &Latency, during: &Latency) {
     text::heading("The HTTPS client's latency, connection and TLS handshake included");
-    println!(
+    say!(
         "{:<18} {:>8} {:>10} {:>10} {:>10}",
-        "", "requests", "p50", "p99", "max"
+        "",
+        "requests",
+        "p50",
+        "p99",
+        "max"
     );
     for (name, latency) in [("before the floods", before), ("during the floods", during)] {
         let [half, most, all] = [50, 99, 100].map(|percent| ms(latency.percentile(percent)));
-        println!(
+        say!(
             "{name:<18} {:>8} {half:>10} {most:>10} {all:>10}",
             latency.requests()
         );
@@ -99,7 +103,7 @@ fn print_latency(before: &Latency, during: &Latency) {
 fn print_event(evidence: &Evidence) {
     text::heading("What guard says about the request in clear");
     let Some(event) = &evidence.plaintext.event else {
-        println!("nothing");
+        say!("nothing");
         return;
     };
     let fields = field(event, "event")
@@ -112,7 +116,7 @@ fn print_event(evidence: &Evidence) {
         let value = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
-        println!(
+        say!(
             "{}",
             text::fit(&format!("{name:<14} {}", value.escape_debug()))
         );
@@ -123,7 +127,7 @@ fn print_metrics(evidence: &Evidence) {
     text::heading("GET /metrics (what is not zero)");
     for (series, value) in evidence.metrics.iter() {
         if series.name.starts_with("guard_") && value != 0.0 {
-            println!("{}", text::fit(&format!("{series} {value}")));
+            say!("{}", text::fit(&format!("{series} {value}")));
         }
     }
 }

@@ -56,11 +56,11 @@ impl Scene {
         }
         right.receive_apart()?;
         let nginx = Nginx::start(&server, &[TLS_PORT], &[PLAIN_PORT])?;
-        println!("server   {SERVER}     nginx: TLS on port {TLS_PORT}, plain HTTP on {PLAIN_PORT}");
-        println!("client   {CLIENT}    HTTPS, a new connection every 50 ms");
-        println!("flood    {UDP_FLOOD}    UDP in frames of 64 bytes, to the server's port 9");
-        println!("flood    {SYN_FLOOD}    TCP SYN, to the server's port {TLS_PORT}");
-        println!(
+        say!("server   {SERVER}     nginx: TLS on port {TLS_PORT}, plain HTTP on {PLAIN_PORT}");
+        say!("client   {CLIENT}    HTTPS, a new connection every 50 ms");
+        say!("flood    {UDP_FLOOD}    UDP in frames of 64 bytes, to the server's port 9");
+        say!("flood    {SYN_FLOOD}    TCP SYN, to the server's port {TLS_PORT}");
+        say!(
             "client   {PLAIN_CLIENT}    one plain HTTP request with a token, to port {PLAIN_PORT}"
         );
         let counter = SourceCounter::attach(&right)?;
@@ -83,12 +83,12 @@ impl Scene {
             ["--limit-connections", &connections],
             ["--api-port", &ports],
         ];
-        println!(
+        say!(
             "\n$ guard run {}",
             flags.map(|flag| flag.join(" ")).join(" ")
         );
         let agent = Agent::start(self.server.namespace(), flags.as_flattened())?;
-        println!(
+        say!(
             "guard is ready, attached in {} mode",
             attach_mode(&agent.metrics()?)
         );

@@ -9,7 +9,7 @@ const WIDTH: usize = 100;
 
 /// Begins a part.
 pub(crate) fn heading(title: &str) {
-    println!(
+    say!(
         "\n== {title} {}",
         "=".repeat(WIDTH.saturating_sub(title.len() + 4))
     );
@@ -18,18 +18,17 @@ pub(crate) fn heading(title: &str) {
 /// Says how far a part has come: over the last such line on a terminal, below it elsewhere.
 pub(crate) fn progress(line: &str) {
     if stdout().is_terminal() {
-        print!("\r\x1b[K{line}");
-        // A line that does not appear is no reason to stop.
+        let _ = write!(stdout(), "\r\x1b[K{line}");
         let _ = stdout().flush();
     } else {
-        println!("{line}");
+        say!("{line}");
     }
 }
 
 /// Ends the line that moves.
 pub(crate) fn end_progress() {
     if stdout().is_terminal() {
-        println!();
+        say!("");
     }
 }
 
