@@ -1,6 +1,7 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
 mod claims;
+mod interfaces;
 mod state;
 
 use std::{
@@ -29,6 +30,8 @@ use crate::{
 
 /// How often the ring buffer is read: it is filled without waking anybody.
 const EVENT_INTERVAL: Duration = Duration::from_millis(100);
+/// How often the kernel is asked what is on the interfaces.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Protects what `config` names until SIGTERM or SIGINT. The metrics tell of `dropped_lines`.
 ///
@@ -40,7 +43,7 @@ pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     demand_privileges()?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
-    state::refuse_unfit(&found)?;
+    found.iter().try_for_each(interfaces::refuse_unfit)?;
     let watch = Watch::new(&config.interfaces).await?;
 
     let tick = measure_tick()?;
@@ -159,6 +162,9 @@ async fn protect(agent: &Agent, mut events: Events, watch: Watch, stop: &mut Sto
     let mut watch = Some(watch);
     let mut rounds = interval(EVENT_INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut blind = false;
     loop {
         tokio::select! {
             signal = stop.wait() => {
@@ -167,15 +173,31 @@ async fn protect(agent: &Agent, mut events: Events, watch: Watch, stop: &mut Sto
                 return;
             }
             _ = rounds.tick() => events.drain(),
+            _ = looks.tick() => look(agent, &mut blind).await,
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
-                Ok(Change::Appeared { index, name }) => agent.interface_appeared(index, &name),
+                Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,
                 Err(error) => {
-                    error!(%error, "interfaces that come and go are no longer noticed");
+                    warn!(%error, "interfaces that come and go are noticed a second late");
                     watch = None;
                 }
             },
         }
+    }
+}
+
+/// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.
+async fn look(agent: &Agent, blind: &mut bool) {
+    match interface::find(agent.interface_names()).await {
+        Ok(found) => {
+            agent.attend(&found);
+            *blind = false;
+        }
+        Err(error) if !*blind => {
+            error!(%error, "whether the interfaces are protected cannot be told");
+            *blind = true;
+        }
+        Err(_) => {}
     }
 }
 

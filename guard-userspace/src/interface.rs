@@ -59,8 +59,21 @@ pub struct AttachedXdp {
     pub mode: AttachedMode,
     /// The kernel's number of the program.
     pub program_id: u32,
+}
+
+impl AttachedXdp {
     /// Its name, of at most 15 characters; `?` where the kernel does not tell us.
-    pub program_name: String,
+    pub fn program_name(&self) -> String {
+        loaded_programs()
+            .filter_map(Result::ok)
+            .find(|program| program.id() == self.program_id)
+            .and_then(|program| {
+                program
+                    .name_as_str()
+                    .map(|name| name.escape_default().to_string())
+            })
+            .unwrap_or_else(|| "?".to_owned())
+    }
 }
 
 /// Where an XDP program runs.
@@ -135,6 +148,30 @@ pub async fn lookup(names: &[String]) -> Result<Vec<Interface>, InterfaceError> 
         .map(|interface| interface.name)
         .collect();
     Err(InterfaceError::Unknown { unknown, existing })
+}
+
+/// Those interfaces that have one of these `names`.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub async fn find(names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
+    let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
+    // Ends when the handle is dropped.
+    tokio::spawn(connection);
+    let mut found = Vec::with_capacity(names.len());
+    for name in names {
+        let mut answers = handle.link().get().match_name(name.clone()).execute();
+        match answers.try_next().await {
+            Ok(link) => found.extend(link.and_then(interface)),
+            Err(rtnetlink::Error::NetlinkError(refused)) if is_absent(&refused.to_io()) => {}
+            Err(error) => return Err(InterfaceError::List(error)),
+        }
+    }
+    Ok(found)
+}
+
+fn is_absent(refused: &io::Error) -> bool {
+    refused.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// Every interface, by index.
@@ -263,23 +300,7 @@ fn attached(xdp: &[LinkXdp]) -> Option<AttachedXdp> {
     let (_, mode, program_id) = programs
         .min_by_key(|(order, ..)| *order)
         .filter(|_| !none)?;
-    Some(AttachedXdp {
-        mode,
-        program_id,
-        program_name: program_name(program_id),
-    })
-}
-
-fn program_name(id: u32) -> String {
-    loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| {
-            program
-                .name_as_str()
-                .map(|name| name.escape_default().to_string())
-        })
-        .unwrap_or_else(|| "?".to_owned())
+    Some(AttachedXdp { mode, program_id })
 }
 
 /// Writes names, separated by commas, each between a pair of `quote`.

@@ -79,7 +79,7 @@ impl Folder {
         self.scratch.join(name)
     }
 
-    /// The paths below the pins' folder, for a test that wants them gone.
+    /// The paths below the pins' folder, in order, for a test that wants them gone.
     pub fn pins(&self) -> Vec<PathBuf> {
         let mut pins = Vec::new();
         let mut folders = vec![self.bpffs.clone()];
@@ -91,6 +91,7 @@ impl Folder {
                 }
             }
         }
+        pins.sort();
         pins
     }
 }

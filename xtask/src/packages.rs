@@ -47,6 +47,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("openssl", "openssl", "certificates and TLS probes"),
     tool("ip", "iproute2", "network namespaces and veth pairs"),
     tool("ethtool", "ethtool", "the offloads of the veth pairs"),
+    tool("bpftool", "bpftool", "programs taken off by hand"),
     tool("nsenter", "util-linux", "commands inside a namespace"),
 ];
 

@@ -6,18 +6,18 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result};
 use guard_common::{
     reason::{Reason, Verdict},
     wire::Clock,
 };
-use tracing::{error, info};
 
+use super::interfaces::{Guarded, Interfaces};
 use crate::{
     config::{Config, Encryption, OnPlaintext, Service},
     http::Source,
     interface::Interface,
-    kernel::{Attachment, Kernel, Mode, RuleCounts, Tick},
+    kernel::{Kernel, RuleCounts, Tick},
     logging::DroppedLines,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
@@ -36,14 +36,8 @@ pub(super) struct Agent {
 }
 
 struct Inner {
-    /// By position; nothing while the interface is away.
-    attached: Vec<Option<Attached>>,
+    interfaces: Interfaces,
     kernel: Kernel,
-}
-
-struct Attached {
-    index: u32,
-    attachment: Attachment,
 }
 
 impl Agent {
@@ -55,23 +49,14 @@ impl Agent {
         found: &[Interface],
         dropped_lines: DroppedLines,
     ) -> Result<Self> {
-        let mut attached = Vec::new();
-        for (interface, position) in found.iter().zip(0..) {
-            let Interface { name, index, .. } = interface;
-            let attachment = kernel.attach(position, name, *index, config.xdp_mode)?;
-            info!(iface = name, mode = attachment.mode.name(), "attached");
-            attached.push(Some(Attached {
-                index: *index,
-                attachment,
-            }));
-        }
+        let interfaces = Interfaces::attach(&mut kernel, found, config.xdp_mode)?;
         Ok(Self {
             config,
             tick,
             started: Instant::now(),
             started_at: SystemTime::now(),
             dropped_lines,
-            inner: Mutex::new(Inner { attached, kernel }),
+            inner: Mutex::new(Inner { interfaces, kernel }),
         })
     }
 
@@ -86,93 +71,29 @@ impl Agent {
 
     /// Takes the program off every interface.
     pub(super) fn detach(&self) {
-        self.lock().attached.fill_with(|| None);
+        self.lock().interfaces.detach();
     }
 
-    /// The kernel has detached the program together with its interface.
+    /// The names of the interfaces.
+    pub(super) fn interface_names(&self) -> &[String] {
+        &self.config.interfaces
+    }
+
+    /// The kernel has removed an interface, and the program with it.
     pub(super) fn interface_gone(&self, index: u32) {
-        let mut inner = self.lock();
-        for (slot, name) in inner.attached.iter_mut().zip(&self.config.interfaces) {
-            if slot
-                .as_ref()
-                .is_some_and(|attached| attached.index == index)
-            {
-                *slot = None;
-                error!(
-                    iface = name,
-                    "interface is gone: not protected until it comes back"
-                );
-            }
-        }
+        self.lock().interfaces.gone(index);
     }
 
-    /// An interface of this name has come, perhaps back.
-    pub(super) fn interface_appeared(&self, index: u32, name: &str) {
-        let mut inner = self.lock();
-        let Some(position) = self
-            .config
-            .interfaces
-            .iter()
-            .position(|wanted| wanted == name)
-        else {
-            return;
-        };
-        if inner.attached[position]
-            .as_ref()
-            .is_some_and(|attached| attached.index == index)
-        {
-            return;
-        }
-        // A renamed or replaced interface takes its old attachment with it.
-        inner.attached[position] = None;
-        match inner
-            .kernel
-            .attach(position as u32, name, index, self.config.xdp_mode)
-        {
-            Ok(attachment) => {
-                info!(
-                    iface = name,
-                    mode = attachment.mode.name(),
-                    "interface is back: attached"
-                );
-                inner.attached[position] = Some(Attached { index, attachment });
-            }
-            Err(error) => error!(iface = name, %error, "interface is back, but not protected"),
-        }
+    /// Compares with the interfaces there are, and protects what can be protected.
+    pub(super) fn attend(&self, found: &[Interface]) {
+        let Inner { interfaces, kernel } = &mut *self.lock();
+        interfaces.attend(kernel, found, Instant::now());
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody leaves the state half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Refuses interfaces that the program cannot or must not be on.
-pub(super) fn refuse_unfit(found: &[Interface]) -> Result<()> {
-    for interface in found {
-        let name = &interface.name;
-        // Each packet would look malformed there, and be dropped.
-        ensure!(
-            interface.ethernet,
-            "{name} carries packets without an Ethernet header, which guard cannot read: protect \
-             the interface they leave the machine by, and leave out this one"
-        );
-        if let Some(xdp) = &interface.xdp {
-            let hint = if xdp.program_name == crate::kernel::PROGRAM {
-                "is another guard agent running?"
-            } else {
-                "guard never replaces a stranger's program."
-            };
-            bail!(
-                "{name} has an XDP program already, `{}` (id {}, {}): {hint} Stop its owner, or \
-                 detach it with `ip link set dev {name} xdp off`, or leave out this interface",
-                xdp.program_name,
-                xdp.program_id,
-                xdp.mode.name(),
-            );
-        }
-    }
-    Ok(())
 }
 
 impl Source for Agent {
@@ -184,12 +105,11 @@ impl Source for Agent {
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
             mode: self.mode_name().to_owned(),
-            interfaces: self
-                .config
+            interfaces: inner
                 .interfaces
                 .iter()
-                .enumerate()
-                .map(|(position, name)| self.interface_status(&inner, position, name))
+                .zip(0..)
+                .map(|(guarded, position)| self.interface_status(&inner.kernel, guarded, position))
                 .collect::<Result<_>>()?,
             services: self
                 .config
@@ -219,26 +139,24 @@ impl Source for Agent {
     }
 
     fn is_ready(&self) -> bool {
-        self.lock().attached.iter().all(Option::is_some)
+        let inner = self.lock();
+        inner
+            .interfaces
+            .iter()
+            .all(|guarded| guarded.mode().is_some())
     }
 }
 
 impl Agent {
     fn interface_status(
         &self,
-        inner: &Inner,
-        position: usize,
-        name: &str,
+        kernel: &Kernel,
+        guarded: &Guarded,
+        position: u32,
     ) -> Result<InterfaceStatus> {
-        let attachment = inner.attached[position]
-            .as_ref()
-            .map(|attached| &attached.attachment);
         let mut packets = Vec::new();
         for (verdict, reason) in verdicts_and_reasons() {
-            let count = inner
-                .kernel
-                .counters
-                .packets(position as u32, verdict, reason)?;
+            let count = kernel.counters.packets(position, verdict, reason)?;
             if count.packets > 0 || self.is_expected(verdict, reason) {
                 packets.push(PacketCount {
                     verdict: verdict.name().to_owned(),
@@ -249,12 +167,9 @@ impl Agent {
             }
         }
         Ok(InterfaceStatus {
-            name: name.to_owned(),
-            attached: attachment.map(|attachment| attachment.mode.name().to_owned()),
-            note: attachment.map_or_else(
-                || Some("the interface is gone: its traffic is not judged".to_owned()),
-                note,
-            ),
+            name: guarded.name.clone(),
+            attached: guarded.mode().map(|mode| mode.name().to_owned()),
+            note: guarded.note(),
             packets,
         })
     }
@@ -284,20 +199,6 @@ impl Agent {
             list("deny", self.config.deny.len(), in_force.deny),
         ]
     }
-}
-
-fn note(attachment: &Attachment) -> Option<String> {
-    if attachment.mode == Mode::Native {
-        return None;
-    }
-    let why = attachment
-        .fallback
-        .as_ref()
-        .map(|cause| format!("native mode failed: {cause}; "));
-    Some(format!(
-        "{}generic mode sees merged packets, so limits of packets let more bytes through",
-        why.unwrap_or_default()
-    ))
 }
 
 fn service_status(kernel: &Kernel, service: &Service, position: u32) -> Result<ServiceStatus> {

@@ -101,7 +101,7 @@ pub(super) fn xdp(interface: &Interface) -> Check {
         return Check::ok("xdp", "no program attached").about(name);
     };
     let place = format!("id {}, {}", xdp.program_id, xdp.mode.name());
-    let check = match xdp.program_name.as_str() {
+    let check = match xdp.program_name().as_str() {
         PROGRAM => Check::ok("xdp", format!("guard's program is attached ({place})")),
         "?" => Check::warn("xdp", format!("a program is attached ({place})"), AS_ROOT),
         stranger => {

@@ -93,7 +93,7 @@ fn the_program_that_runs_first_is_the_one_named() {
         (found.mode, found.program_id),
         (AttachedMode::Generic, u32::MAX)
     );
-    assert_eq!(found.program_name, "?");
+    assert_eq!(found.program_name(), "?");
     let two = [
         LinkXdp::SkbProgId(u32::MAX),
         LinkXdp::DrvProgId(u32::MAX - 1),

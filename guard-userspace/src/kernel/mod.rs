@@ -35,6 +35,7 @@ const STARTUP_PROGRAM: &str = "guard_startup";
 pub struct Kernel {
     ebpf: Ebpf,
     _pins: Option<Pins>,
+    program_id: u32,
     tables: Vec<MapStatus>,
     rules: RuleCounts,
     /// What it counts.
@@ -64,9 +65,14 @@ impl Kernel {
             deny: v4.deny + v6.deny,
         };
         let counters = Counters::new(&mut ebpf)?;
+        let program_id = program(&mut ebpf, PROGRAM)?
+            .info()
+            .context("what the kernel calls the program")?
+            .id();
         Ok(Self {
             ebpf,
             _pins: pins,
+            program_id,
             tables,
             rules,
             counters,
@@ -85,6 +91,11 @@ impl Kernel {
     /// The program that judges packets.
     pub fn program(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, PROGRAM)
+    }
+
+    /// What the kernel calls the program that judges packets.
+    pub fn program_id(&self) -> u32 {
+        self.program_id
     }
 
     /// Sets the clock of a plan with [`guard_common::wire::Clock::Manual`].

@@ -12,10 +12,11 @@ use aya::Ebpf;
 use guard_common::wire::ABI_VERSION;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-/// The pinned maps. Dropping it removes the pins.
+/// The pinned maps. Dropping it removes the pins, and nothing else.
 #[derive(Debug)]
 pub struct Pins {
     folder: PathBuf,
+    pinned: Vec<PathBuf>,
     /// Keeps other agents out as long as it is open.
     _lock: File,
 }
@@ -30,43 +31,49 @@ impl Pins {
             .is_some_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
     }
 
-    /// Pins every map below `folder`, under the ABI version. What a killed agent left there is
-    /// removed first; a running agent's folder is refused.
+    /// Pins every map below `folder`, under the ABI version. Pins of these names that a killed
+    /// agent left there are removed first; a running agent's folder is refused.
     pub(super) fn make(ebpf: &Ebpf, folder: &Path) -> Result<Self> {
         own_folder(folder)?;
-        let pins = Self {
-            folder: folder.join(format!("v{ABI_VERSION}")),
-            _lock: lock(folder)?,
+        let lock = lock(folder)?;
+        let folder = folder.join(format!("v{ABI_VERSION}"));
+        own_folder(&folder)?;
+        let mut pins = Self {
+            folder,
+            pinned: Vec::new(),
+            _lock: lock,
         };
-        pins.remove()?;
-        own_folder(&pins.folder)?;
         for (name, map) in ebpf.maps() {
             // The section of constants is no map of ours.
             if !name.starts_with('.') {
                 let path = pins.folder.join(name);
-                map.pin(&path)
+                remove(&path)
+                    .and_then(|()| map.pin(&path).map_err(io::Error::other))
                     .with_context(|| format!("cannot pin {}", path.display()))?;
+                pins.pinned.push(path);
             }
         }
         Ok(pins)
     }
+}
 
-    fn remove(&self) -> io::Result<()> {
-        match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
+fn remove(pin: &Path) -> io::Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
 impl Drop for Pins {
     fn drop(&mut self) {
-        if let Err(error) = self.remove() {
-            tracing::error!(folder = %self.folder.display(), %error, "the pins stay behind");
+        for pin in &self.pinned {
+            if let Err(error) = remove(pin) {
+                tracing::error!(pin = %pin.display(), %error, "the pin stays behind");
+            }
         }
-        // Goes only when it is empty; another ABI's pins keep it.
-        if let Some(parent) = self.folder.parent() {
-            let _ = fs::remove_dir(parent);
+        // Folders go only when they are empty: other things in them are not ours.
+        for folder in self.folder.ancestors().take(2) {
+            let _ = fs::remove_dir(folder);
         }
     }
 }

@@ -5,13 +5,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use lab::{
     Namespace,
     agent::{Agent, Folder},
+    command,
+    counters::DropCounter,
     link::{Cable, Interface},
     stage::{INTERFACE, Stage},
 };
+use serde_json::Value;
 
 use crate::{FLAGS, PATIENCE, traces::KernelObjects};
 
@@ -30,6 +33,13 @@ fn delete(interface: &Interface) -> Result<()> {
     let (namespace, name) = (interface.namespace(), interface.name());
     namespace.ip(&format!("link delete {name}"))?;
     Ok(())
+}
+
+/// What `guard status` says of the interface beside its name.
+fn note(agent: &Agent) -> Result<String> {
+    let status = agent.status()?;
+    let note = status["interfaces"][0]["note"].as_str();
+    Ok(note.unwrap_or_default().to_owned())
 }
 
 fn lay_again(stage: &Stage) -> Result<Interface> {
@@ -158,5 +168,61 @@ fn an_interface_that_was_renamed_is_no_longer_the_configured_one() -> Result<()>
     stage.host().ip("link set eth9 name eth0")?;
     wait_until_ready_is(&agent, 200)?;
     agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_back_with_a_stranger_is_protected_when_the_stranger_has_left() -> Result<()>
+{
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    delete(&stage.server)?;
+    wait_until_ready_is(&agent, 503)?;
+    let (client, server) = (stage.client.namespace(), stage.server.namespace());
+    let (_, other) = Cable::new((client, "spare0"), (server, "spare0")).lay()?;
+    let stranger = DropCounter::attach(&other)?;
+    server.ip("link set spare0 down")?;
+    server.ip("link set spare0 name eth0")?;
+    server.ip("link set eth0 up")?;
+    let deadline = Instant::now() + PATIENCE;
+    while !note(&agent)?.contains("`count_drop`") {
+        assert!(Instant::now() < deadline, "{}", note(&agent)?);
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(agent.get("/readyz")?.status, 503);
+    drop(stranger);
+    wait_until_ready_is(&agent, 200)?;
+    assert_eq!(agent.status()?["interfaces"][0]["attached"], "native");
+    let log = agent.log();
+    // One that it is gone, and one that it is not protected, however often that was tried.
+    assert_eq!(log.with("level", "ERROR").count(), 2, "{}", log.text());
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_program_that_somebody_takes_off_is_missed_and_stays_off() -> Result<()> {
+    for mode in ["native", "generic"] {
+        let stage = Stage::new()?;
+        let flags = ["--iface", INTERFACE, "--xdp-mode", mode];
+        let agent = Agent::start(stage.host(), &flags)?;
+        let program = stage.server.xdp()?.context("no program")?.program_id;
+        let links: Value = serde_json::from_str(&command::run("bpftool --json link list")?)?;
+        let own = links.as_array().into_iter().flatten();
+        let own = own.filter(|link| link["prog_id"] == program && link["type"] == "xdp");
+        let ids: Vec<_> = own.map(|link| link["id"].to_string()).collect();
+        assert_eq!(ids.len(), 1, "{links}");
+        command::run(&format!("bpftool link detach id {}", ids[0]))?;
+        wait_until_ready_is(&agent, 503)?;
+        assert!(attached(&agent)? < 0.5);
+        assert!(note(&agent)?.contains("somebody took the program off"));
+        // Another look or two later it still is as somebody wanted it.
+        thread::sleep(Duration::from_millis(2_500));
+        assert_eq!(stage.server.xdp()?, None, "{mode}");
+        let log = agent.log();
+        assert_eq!(log.with("level", "ERROR").count(), 1, "{}", log.text());
+        let stopped = agent.stop()?;
+        assert_eq!(stopped.status.code(), Some(0));
+    }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Ends that nobody planned.
 
-use std::{thread, time::Duration};
+use std::{fs, os::unix::fs::DirBuilderExt as _, thread, time::Duration};
 
 use anyhow::Result;
+use guard_common::wire::ABI_VERSION;
 use lab::{
     agent::{Agent, Folder, field},
     stage::Stage,
@@ -45,6 +46,33 @@ fn wait_until_detached(stage: &Stage) -> Result<()> {
         thread::sleep(Duration::from_millis(20));
     }
     panic!("the program of a killed agent stays attached");
+}
+
+/// Something of somebody else's among the pins.
+#[test]
+fn what_others_keep_among_the_pins_stays() -> Result<()> {
+    let stage = Stage::new()?;
+    let folder = Folder::new()?;
+    let strangers = folder
+        .bpffs()
+        .join(format!("v{ABI_VERSION}"))
+        .join("strangers");
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&strangers)?;
+    let mut agent = Agent::start_in(stage.host(), folder, &FLAGS)?;
+    agent.server().signal(Signal::SIGKILL)?;
+    let killed = agent.wait(PATIENCE)?;
+    wait_until_detached(&stage)?;
+    let left = killed.folder.pins();
+    let agent = Agent::start_in(stage.host(), killed.folder, &FLAGS)?;
+    assert_eq!(agent.folder().pins(), left, "pinned anew");
+    let stopped = agent.stop()?;
+    assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());
+    assert!(strangers.is_dir());
+    assert!(stopped.folder.pins().is_empty(), "but nothing of its own");
+    Ok(())
 }
 
 #[test]
