@@ -47,8 +47,22 @@ pub(super) fn describe(payload: &[u8]) -> Request {
         if status.is_partial() && parsed.version.is_some() {
             request.tell(cut_header(payload));
         }
+    } else {
+        request.tell(odd_headers(payload));
     }
     request
+}
+
+/// The credentials in the headers of a request that is none by the book: a server may be more
+/// lenient, and take it.
+fn odd_headers(payload: &[u8]) -> impl Iterator<Item = Credential> {
+    let lines = payload.split(|byte| *byte == b'\n').skip(1);
+    let headers = lines.take_while(|line| !line.trim_ascii().is_empty());
+    headers.filter_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        let name = std::str::from_utf8(line[..colon].trim_ascii()).ok()?;
+        of_header(name, &line[colon + 1..])
+    })
 }
 
 fn known_method(method: &str) -> Option<&'static str> {

@@ -10,8 +10,14 @@ const TOKEN_LEN: usize = 20;
 const WORD_LEN: usize = 16;
 /// Digits of a number, at most: fewer than a payment card has.
 const NUMBER_LEN: usize = 10;
-/// Letters mixed with digits, at most: `oauth2`, `v1beta2`.
+/// Letters mixed with digits, at most: `ec2`, `web01`.
 const MIXED_LEN: usize = 7;
+/// Letters of each word in `userProfiles`, at least: chance rarely spells such.
+const HUMP_LEN: usize = 3;
+/// Words with a digit that routes are known to have.
+const NUMBERED: [&str; 5] = ["i18n", "k8s", "oauth1", "oauth2", "s3"];
+/// What may follow the number of a version: `v1beta2`.
+const STAGES: [&str; 4] = ["alpha", "beta", "p", "rc"];
 
 /// The kind of credential that a header or parameter of this name holds. Case, separators and a
 /// leading `X-` make no difference, and of `user[password]` the last part counts.
@@ -69,6 +75,7 @@ const SCHEMES: [(&str, &[&str]); 7] = [
             "bearertoken",
             "clientassertion",
             "consultoken",
+            "csrftoken",
             "forwardedaccesstoken",
             "githubtoken",
             "gitlabtoken",
@@ -86,6 +93,7 @@ const SCHEMES: [(&str, &[&str]); 7] = [
             "shopifyaccesstoken",
             "usertoken",
             "vaulttoken",
+            "xsrftoken",
         ],
     ),
     (
@@ -135,6 +143,42 @@ pub(super) fn is_harmless(text: &str) -> bool {
         is_word
     };
     parts(text, &['-', '_', '.', '~']).all(is_part)
+}
+
+/// Nobody would take this segment of a path for a secret: words and versions. Numbers are hidden:
+/// they may be one-time passwords, or name a person.
+pub(super) fn is_route(segment: &str) -> bool {
+    parts(segment, &['-', '_', '.', '~'])
+        .all(|part| is_words(part) || is_version(part) || NUMBERED.contains(&part))
+}
+
+/// A word, or several run together: `userProfiles`.
+fn is_words(part: &str) -> bool {
+    let is_start = |at: usize| part.as_bytes()[at].is_ascii_uppercase();
+    let starts = (1..part.len()).filter(|at| is_start(*at));
+    let bounds: Vec<usize> = [0].into_iter().chain(starts).chain([part.len()]).collect();
+    let mut humps = bounds
+        .windows(2)
+        .map(|bounds| &part.as_bytes()[bounds[0]..bounds[1]]);
+    is_word(part)
+        || humps.all(|hump| {
+            (HUMP_LEN..=WORD_LEN).contains(&hump.len()) && hump.iter().all(u8::is_ascii_alphabetic)
+        })
+}
+
+/// `v1`, `v12`, `v2beta1`.
+fn is_version(part: &str) -> bool {
+    let is_number = |text: &str| {
+        (1..=2).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let Some(rest) = part.strip_prefix(['v', 'V']) else {
+        return false;
+    };
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, stage) = rest.split_at(digits);
+    let stages = STAGES.iter().filter_map(|known| stage.strip_prefix(known));
+    let mut numbers = stages.map(|number| number.is_empty() || is_number(number));
+    is_number(number) && (stage.is_empty() || numbers.any(|is_known| is_known))
 }
 
 fn parts<'a>(text: &'a str, separators: &'a [char]) -> impl Iterator<Item = &'a str> {

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{
     Credential, HIDDEN,
-    names::{is_harmless, shown},
+    names::{is_harmless, is_route, shown},
 };
 
 /// Characters of a target that are shown, at most.
@@ -121,7 +121,7 @@ impl Target {
             Some((name, parameters)) => (name, Some(parameters)),
             None => (segment, None),
         };
-        let may_be_secret = (cut && parameters.is_none() && !name.is_empty()) || !is_harmless(name);
+        let may_be_secret = (cut && parameters.is_none() && !name.is_empty()) || !is_route(name);
         self.show(if may_be_secret { HIDDEN } else { name });
         if let Some(parameters) = parameters {
             self.show(";");

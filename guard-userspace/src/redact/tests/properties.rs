@@ -4,7 +4,17 @@ use proptest::prelude::*;
 use super::*;
 
 /// Payloads with a place for a secret, and whether they have to say that there was one.
-const PLACES: [(Protocol, &str, bool); 17] = [
+const PLACES: [(Protocol, &str, bool); 19] = [
+    (
+        Protocol::Http1,
+        "GET /\x1b HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n",
+        true,
+    ),
+    (
+        Protocol::Http1,
+        "GET / HTTP/1.1\r\nAuthorization : Bearer {}\r\n\r\n",
+        true,
+    ),
     (
         Protocol::Http1,
         "GET / HTTP/1.1\r\nAuthorization: Bearer {}\r\n\r\n",
