@@ -52,6 +52,38 @@ where
     Ok(cli.command)
 }
 
+/// What is wrong with a command line, in one sentence; nothing for help and the version, which are
+/// errors to clap too.
+pub fn sentence(error: &clap::Error) -> Option<String> {
+    let shown = [
+        ErrorKind::DisplayHelp,
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
+        ErrorKind::DisplayVersion,
+    ];
+    if shown.contains(&error.kind()) {
+        return None;
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim).filter(|line| {
+        let is_usage = line.starts_with("Usage:") || line.starts_with("For more information");
+        !line.is_empty() && !is_usage
+    });
+    let sentence = lines.fold(String::new(), |sentence, line| {
+        match line.strip_prefix("tip: ") {
+            Some(tip) => format!("{sentence}; {tip}"),
+            None if sentence.is_empty() => line.trim_start_matches("error: ").to_owned(),
+            None => format!("{sentence} {line}"),
+        }
+    });
+    let has_remedy = sentence.contains("; ") || error.kind() == ErrorKind::ValueValidation;
+    if text.contains("For more information") && !has_remedy {
+        return Some(format!(
+            "{sentence}; `--help` in its place lists what there is"
+        ));
+    }
+    Some(sentence)
+}
+
 /// Watches and limits the traffic of a host in XDP, and finds API traffic that is not encrypted.
 #[derive(Debug, Parser)]
 #[command(

@@ -28,7 +28,10 @@ const NO_AGENT: u8 = 3;
 async fn main() -> ExitCode {
     let command = match cli::parse() {
         Ok(command) => command,
-        Err(error) => error.exit(),
+        Err(error) => match cli::sentence(&error) {
+            Some(sentence) => return failure(BAD_CONFIGURATION, &sentence),
+            None => error.exit(),
+        },
     };
     match command {
         Command::Run(flags) => run(&flags).await,

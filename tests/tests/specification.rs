@@ -28,10 +28,11 @@ fn every_test_the_specification_names_exists() {
 
 /// Names of tests are sentences; what else stands in code quotes is shorter.
 fn is_test_name(quoted: &&str) -> bool {
+    let is_part = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     quoted.matches('_').count() >= 2
         && quoted
             .chars()
-            .all(|letter| letter.is_ascii_lowercase() || letter == '_')
+            .all(|letter| is_part(letter) || letter == '_')
 }
 
 fn tests_below(root: &Path) -> BTreeSet<String> {
@@ -44,11 +45,31 @@ fn tests_below(root: &Path) -> BTreeSet<String> {
     ] {
         for file in rust_files(&root.join(part)) {
             let text = fs::read_to_string(&file).expect("a source file");
-            names.extend(text.split("fn ").skip(1).filter_map(|rest| {
-                let end = rest.find('(')?;
-                Some(rest[..end].to_owned())
-            }));
+            names.extend(tests_in(&text));
         }
+    }
+    names
+}
+
+/// The functions that the test runner runs in each run: marked as tests, and not ignored.
+fn tests_in(text: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut marks: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if line.starts_with("#[") {
+            marks.push(line);
+            continue;
+        }
+        let is = |start: &str| marks.iter().any(|mark| mark.starts_with(start));
+        let is_test = (is("#[test]") || is("#[tokio::test")) && !is("#[ignore");
+        let function = line
+            .trim_start_matches("async ")
+            .strip_prefix("fn ")
+            .filter(|_| is_test);
+        if let Some((name, _)) = function.and_then(|rest| rest.split_once('(')) {
+            names.push(name.to_owned());
+        }
+        marks.clear();
     }
     names
 }
@@ -64,4 +85,22 @@ fn rust_files(folder: &Path) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+#[test]
+fn only_what_is_run_counts_as_a_test() {
+    let text = "
+        fn a_helper_of_tests() {}
+        #[test]
+        fn a_test_that_runs() {}
+        #[tokio::test(flavor = \"current_thread\")]
+        async fn another_test_that_runs() {}
+        #[test]
+        #[ignore = \"takes long\"]
+        fn a_test_left_out() {}
+    ";
+    assert_eq!(
+        tests_in(text),
+        ["a_test_that_runs", "another_test_that_runs"]
+    );
 }

@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    path::Path,
     process::{Command, ExitCode, Stdio},
 };
 
@@ -17,7 +16,6 @@ use crate::{packages, toolchain::Survey, workspace};
 /// What every kernel function that guard calls needs.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
 const BPFFS: &str = "/sys/fs/bpf";
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Prints a line for each check; fails when one does.
 pub(crate) fn run() -> ExitCode {
@@ -26,7 +24,6 @@ pub(crate) fn run() -> ExitCode {
         ("programs", programs()),
         ("root", root()),
         ("kernel", kernel()),
-        ("BTF", btf()),
         ("bpffs", bpffs()),
         ("namespaces", namespaces()),
     ];
@@ -83,14 +80,6 @@ fn kernel() -> Result<String> {
 fn version_of(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|c: char| !c.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-}
-
-fn btf() -> Result<String> {
-    ensure!(
-        Path::new(BTF).is_file(),
-        "{BTF} is not there: boot a kernel built with CONFIG_DEBUG_INFO_BTF"
-    );
-    Ok(BTF.to_owned())
 }
 
 fn bpffs() -> Result<String> {

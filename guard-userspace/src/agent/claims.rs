@@ -66,7 +66,7 @@ impl Drop for Guard {
 }
 
 fn lock_state(folder: &Path) -> Result<File> {
-    make_folder(folder, 0o700)?;
+    make_folder(folder, 0o700, "--state-dir")?;
     let path = folder.join("agent.lock");
     let file = OpenOptions::new()
         .create(true)
@@ -90,7 +90,7 @@ fn lock_state(folder: &Path) -> Result<File> {
 
 fn bind_control(path: &Path) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
-        make_folder(folder, 0o755)?;
+        make_folder(folder, 0o755, "--socket")?;
     }
     // A connection to any file is refused, but only a socket is an old agent's.
     if fs::symlink_metadata(path).is_ok_and(|found| !found.file_type().is_socket()) {
@@ -133,10 +133,16 @@ fn bind_control(path: &Path) -> Result<UnixListener> {
     Ok(listener)
 }
 
-fn make_folder(folder: &Path, mode: u32) -> Result<()> {
+/// Makes a folder for what `flag` places.
+fn make_folder(folder: &Path, mode: u32, flag: &str) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
         .mode(mode)
         .create(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))
+        .with_context(|| {
+            format!(
+                "cannot make the folder {}: make it for this user, or choose another with {flag}",
+                folder.display()
+            )
+        })
 }

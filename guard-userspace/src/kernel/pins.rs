@@ -100,7 +100,12 @@ fn own_folder(folder: &Path) -> Result<()> {
         .mode(0o700)
         .recursive(true)
         .create(folder);
-    made.with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    made.with_context(|| {
+        format!(
+            "cannot make the folder {}: make it for this user, or choose another with --bpffs",
+            folder.display()
+        )
+    })?;
     let found = fs::symlink_metadata(folder)
         .with_context(|| format!("cannot look at {}", folder.display()))?;
     ensure!(

@@ -1,6 +1,6 @@
 //! From configuration to what the kernel side is told: settings, table sizes and entries.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
 
 use guard_common::{
     limit::Limit,
@@ -90,13 +90,13 @@ impl Plan {
 
 /// At equal length allow wins.
 fn rules(config: &Config) -> Vec<(IpNet, Rule)> {
-    let allowed = config.allow.iter().map(|entry| (entry.cidr, Rule::Allow));
-    let denied = config
-        .deny
-        .iter()
-        .filter(|deny| config.allow.iter().all(|allow| allow.cidr != deny.cidr))
-        .map(|entry| (entry.cidr, Rule::Deny));
-    allowed.chain(denied).collect()
+    let allowed: HashSet<IpNet> = config.allow.iter().map(|entry| entry.cidr).collect();
+    let denied: HashSet<IpNet> = config.deny.iter().map(|entry| entry.cidr).collect();
+    let overruled = |cidr: &IpNet| allowed.contains(cidr);
+    let denied = denied.into_iter().filter(|cidr| !overruled(cidr));
+    let denied = denied.map(|cidr| (cidr, Rule::Deny));
+    let rules = allowed.iter().map(|cidr| (*cidr, Rule::Allow));
+    rules.chain(denied).collect()
 }
 
 fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {
