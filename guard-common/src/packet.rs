@@ -67,6 +67,8 @@ pub struct IpPacket {
     pub source: Address,
     /// Link-layer header and IP packet in bytes, without Ethernet padding.
     pub frame_len: u32,
+    /// It is a part of a packet, the first one or a later one.
+    pub fragment: bool,
     /// What follows the IP headers.
     pub transport: Transport,
 }
@@ -80,6 +82,8 @@ pub enum Transport {
     Udp,
     /// ICMPv6 neighbour discovery (RFC 4861), sent by a neighbour: hop limit 255.
     NeighbourDiscovery,
+    /// Any other ICMP or ICMPv6 message.
+    Icmp,
     /// Any other protocol, and fragments that do not start a packet.
     Other,
 }
@@ -120,6 +124,7 @@ const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
+const PROTOCOL_ICMP: u8 = 1;
 const PROTOCOL_TCP: u8 = 6;
 const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_ROUTING: u8 = 43;
@@ -160,6 +165,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     Ok(Packet::Ip(IpPacket {
         source,
         frame_len,
+        fragment: payload.fragment.partial,
         transport: transport(frame, payload)?,
     }))
 }
@@ -294,13 +300,16 @@ fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Uns
         PROTOCOL_TCP => tcp(frame, at),
         PROTOCOL_UDP => udp(frame, at),
         PROTOCOL_ICMPV6 => icmpv6(frame, at),
+        PROTOCOL_ICMP => Ok(Transport::Icmp),
         _ => Ok(Transport::Other),
     }
 }
 
 #[inline(always)]
 fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+    const FIN: u8 = 0x01;
     const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
     const ACK: u8 = 0x10;
 
     if at.len < TCP_LEN {
@@ -308,7 +317,11 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     }
     let header: &[u8; TCP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[12] >> 4) * 4;
-    if header_len < TCP_LEN {
+    let flags = header[13];
+    // No state of a connection takes these (RFC 9293 section 3.10.7); scanners send them.
+    let is_impossible =
+        flags & (SYN | ACK | RST) == 0 || (flags & SYN != 0 && flags & (FIN | RST) != 0);
+    if header_len < TCP_LEN || is_impossible {
         return Err(Unsound::Malformed);
     }
     if header_len > at.len {
@@ -318,7 +331,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
         source_port: u16::from_be_bytes([header[0], header[1]]),
         port: u16::from_be_bytes([header[2], header[3]]),
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        opens: header[13] & (SYN | ACK) == SYN,
+        opens: flags & (SYN | ACK) == SYN,
         payload_offset: (at.offset + header_len) as u16,
         payload_len: (at.len - header_len) as u32,
     }))
@@ -346,11 +359,11 @@ fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
 fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
     let from_neighbour = at.hop_limit == 255 && !at.fragment.partial && at.len >= ICMPV6_LEN;
     if !from_neighbour {
-        return Ok(Transport::Other);
+        return Ok(Transport::Icmp);
     }
     match frame.bytes::<ICMPV6_LEN>(at.offset) {
         Some([133..=137, ..]) => Ok(Transport::NeighbourDiscovery),
-        Some(_) => Ok(Transport::Other),
+        Some(_) => Ok(Transport::Icmp),
         None => Err(Unsound::OutOfReach),
     }
 }

@@ -18,11 +18,13 @@ const V6_SOURCE: [u8; 16] = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 
 const IP: usize = ETHERNET_LEN;
 /// Where the transport header of an untagged frame without options or extensions starts.
 const L4_V4: usize = IP + IPV4_LEN;
+/// Where the flags of its TCP header are.
+const FLAGS: usize = L4_V4 + 13;
 const L4_V6: usize = IP + IPV6_LEN;
 
 fn tcp_v4(payload: &[u8]) -> Vec<u8> {
     let packet = PacketBuilder::ethernet2(MACS.0, MACS.1).ipv4(V4.0, V4.1, 64);
-    write(packet.tcp(40_000, 443, 7, 64_240), payload)
+    write(packet.tcp(40_000, 443, 7, 64_240).ack(1), payload)
 }
 
 fn udp_v4(payload: &[u8]) -> Vec<u8> {
@@ -120,17 +122,29 @@ fn a_segment_is_what_it_says() {
 
 #[test]
 fn only_a_syn_without_ack_opens() {
-    const FLAGS: usize = L4_V4 + 13;
     for (flags, opens) in [
         (0x02, true),
         (0xc2, true),
-        (0x03, true),
         (0x12, false),
         (0x10, false),
         (0x04, false),
     ] {
         let frame = with(tcp_v4(b""), FLAGS, &[flags]);
         assert_eq!(tcp_of(&frame).opens, opens, "flags {flags:#x}");
+    }
+}
+
+#[test]
+fn flags_that_no_connection_takes_are_refused() {
+    for flags in 0..=u8::MAX {
+        let [fin, syn, rst, ack] = [1, 2, 4, 16].map(|flag| flags & flag != 0);
+        let impossible = (syn && (fin || rst)) || !(syn || rst || ack);
+        let parsed = read(&with(tcp_v4(b""), FLAGS, &[flags]));
+        assert_eq!(
+            parsed == Err(Unsound::Malformed),
+            impossible,
+            "flags {flags:#04x}"
+        );
     }
 }
 

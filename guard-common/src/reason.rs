@@ -56,11 +56,13 @@ pub enum Reason {
     LimitConnections = 8,
     /// A plaintext protocol on a port whose service demands encryption.
     Plaintext = 9,
+    /// The whole host's budget for packets of this kind is spent: ICMP, fragments, UDP.
+    LimitProtocol = 10,
 }
 
 impl Reason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Pass,
         Self::Allow,
         Self::Deny,
@@ -71,6 +73,7 @@ impl Reason {
         Self::LimitBytes,
         Self::LimitConnections,
         Self::Plaintext,
+        Self::LimitProtocol,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -89,6 +92,7 @@ impl Reason {
             Self::LimitBytes => "limit_bytes",
             Self::LimitConnections => "limit_connections",
             Self::Plaintext => "plaintext",
+            Self::LimitProtocol => "limit_protocol",
         }
     }
 

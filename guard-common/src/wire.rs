@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub limits: [Limit; DEBTS],
     /// Bytes, in a table of their own since they are off by default.
     pub limit_bytes: Limit,
+    /// Budgets of the whole host, by [`Budget`].
+    pub budgets: [Limit; Budget::COUNT as usize],
     /// Makes slots unpredictable from outside.
     pub hash_seed: [u64; 2],
     /// Which part of an IPv6 address is the source: two words in network order.
@@ -78,6 +80,7 @@ impl Settings {
     pub const OFF: Self = Self {
         limits: [Limit::OFF; DEBTS],
         limit_bytes: Limit::OFF,
+        budgets: [Limit::OFF; Budget::COUNT as usize],
         hash_seed: [0; 2],
         ipv6_mask: [u64::MAX, 0],
         abi_version: ABI_VERSION,
@@ -91,6 +94,23 @@ impl Settings {
         ticks_per_second: 1,
         event_budget: 0,
     };
+}
+
+/// Kinds of packets that all sources together have one budget for. A packet is of one kind at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Budget {
+    /// ICMP and ICMPv6, but for neighbour discovery.
+    Icmp = 0,
+    /// Fragments of any protocol, first ones too.
+    Fragments = 1,
+    /// UDP datagrams that are whole.
+    Udp = 2,
+}
+
+impl Budget {
+    /// How many there are.
+    pub const COUNT: u32 = 3;
 }
 
 /// Packets and bytes under one verdict and reason, one a CPU.
@@ -252,7 +272,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 3 + 16 * 2 + 4 * 10);
+    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 10);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

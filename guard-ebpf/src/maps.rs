@@ -9,8 +9,8 @@ use guard_common::{
     packet::Address,
     protocol::Protocol,
     wire::{
-        Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES, MAX_SERVICES,
-        OPENING_SLOTS, ServiceIpv4, ServiceIpv6, ServicePort,
+        Budget, Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES,
+        MAX_SERVICES, OPENING_SLOTS, ServiceIpv4, ServiceIpv6, ServicePort,
     },
 };
 
@@ -71,6 +71,10 @@ static SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 /// What sources owe to the limit of bytes. Program writes and reads.
 #[map]
 static SOURCE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+
+/// What the whole host owes to its budgets, by [`Budget`]. Program writes and reads.
+#[map]
+static BUDGETS: Array<Shared<Set>> = Array::with_max_entries(Budget::COUNT, MMAPABLE);
 
 /// First sequence number of connections that opened lately. Program writes and reads.
 #[map]
@@ -168,6 +172,11 @@ pub(crate) fn sources(set: u32) -> Option<&'static Set> {
 #[inline(always)]
 pub(crate) fn source_bytes(set: u32) -> Option<&'static Set> {
     SOURCE_BYTES.get(set).map(|Shared(set)| set)
+}
+
+#[inline(always)]
+pub(crate) fn budget(budget: Budget) -> Option<&'static Set> {
+    BUDGETS.get(budget as u32).map(|Shared(set)| set)
 }
 
 /// The slot of a connection: see `stages/plaintext.rs`.

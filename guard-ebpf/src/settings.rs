@@ -5,7 +5,7 @@ use core::ptr::{addr_of, read_volatile};
 
 use guard_common::{
     limit::{DEBTS, Limit},
-    wire::Settings,
+    wire::{Budget, Settings},
 };
 
 #[unsafe(no_mangle)]
@@ -44,6 +44,26 @@ pub(crate) fn limit_bytes() -> Limit {
         leak: setting!(limit_bytes.leak),
         full: setting!(limit_bytes.full),
         idle: setting!(limit_bytes.idle),
+    }
+}
+
+/// A budget of the whole host.
+#[inline(always)]
+pub(crate) fn budget(budget: Budget) -> Limit {
+    macro_rules! limit {
+        ($at:literal) => {
+            Limit {
+                cost: setting!(budgets[$at].cost),
+                leak: setting!(budgets[$at].leak),
+                full: setting!(budgets[$at].full),
+                idle: setting!(budgets[$at].idle),
+            }
+        };
+    }
+    match budget {
+        Budget::Icmp => limit!(0),
+        Budget::Fragments => limit!(1),
+        Budget::Udp => limit!(2),
     }
 }
 

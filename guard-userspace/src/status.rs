@@ -152,8 +152,9 @@ impl Status {
         }
         writeln!(
             text,
-            "\nlimits for each source: {}",
-            limits_text(&self.limits)
+            "\nlimits for each source: {}\nlimits for all together: {}",
+            limits_text(&self.limits),
+            values_text(&self.limits["protocol"], &["icmp", "fragments", "udp"])
         )?;
         for list in &self.rules {
             writeln!(
@@ -247,19 +248,16 @@ pub(crate) fn payloads_by_word<E>(
 }
 
 fn limits_text(limits: &serde_json::Value) -> String {
-    let text = |name: &str| {
-        limits
-            .get(name)
-            .and_then(|value| value.as_str())
-            .unwrap_or("?")
-    };
-    format!(
-        "packets {}, bytes {}, connections {}, burst {}",
-        text("packets"),
-        text("bytes"),
-        text("connections"),
-        text("burst")
-    )
+    let names = ["packets", "bytes", "connections", "burst"];
+    values_text(limits, &names)
+}
+
+fn values_text(values: &serde_json::Value, names: &[&str]) -> String {
+    let text = |name: &str| values.get(name).and_then(|value| value.as_str());
+    let pairs = names
+        .iter()
+        .map(|name| format!("{name} {}", text(name).unwrap_or("?")));
+    pairs.collect::<Vec<_>>().join(", ")
 }
 
 fn duration_text(seconds: u64) -> String {

@@ -23,6 +23,7 @@ const CONFIGURATION: &str = r#"
     [limits]
     packets = "off"
     connections = "off"
+    protocol = { icmp = "off", fragments = "off" }
     [[service]]
     name = "all"
     ports = ["1-65535"]
@@ -64,6 +65,7 @@ fn seeds() -> Vec<Frame> {
     [
         v4().tcp(1, 443).payload(request),
         v4().tcp(1, 443).flags(tcp::SYN).tcp_options(&[1; 20]),
+        v4().tcp(1, 443).flags(tcp::SYN).payload([7; 12]),
         v4().options(&[1; 12]).tcp(1, 443).payload(hello),
         v4().vlan(5).udp(1, 2).payload([7; 12]),
         v4().service_vlan(5).vlan(6).icmp(8, 0),

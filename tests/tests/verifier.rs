@@ -31,6 +31,7 @@ const MAXIMAL: &str = r#"
     bytes = "100MiB/s"
     connections = "600/min"
     ipv6_prefix = 128
+    protocol = { udp = "1M/s" }
     [[service]]
     name = "drops"
     ports = [8443, "9000-9010"]
@@ -46,6 +47,7 @@ const MINIMAL: &str = r#"
     [limits]
     packets = "off"
     connections = "off"
+    protocol = { icmp = "off", fragments = "off" }
     [[service]]
     name = "off"
     ports = [1]
@@ -116,6 +118,7 @@ fn every_single_option_is_accepted() {
         "interfaces = [\"a0\", \"a1\"]".to_owned(),
         format!("[limits]\n{off}\nbytes = \"100MiB/s\""),
         "[limits]\npackets = \"off\"".to_owned(),
+        format!("[limits]\n{off}\nprotocol = {{ udp = \"1M/s\" }}"),
         "[limits]\nconnections = \"off\"".to_owned(),
         "[limits]\nipv6_prefix = 32".to_owned(),
         "[limits]\nipv6_prefix = 127".to_owned(),

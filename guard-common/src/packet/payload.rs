@@ -88,12 +88,16 @@ pub(super) const fn is_extension(protocol: u8) -> bool {
 /// them are refused: the stack would follow them to a transport header that nobody judged.
 #[inline(always)]
 pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Payload, Unsound> {
-    for _ in 0..MAX_EXTENSIONS {
+    for position in 0..MAX_EXTENSIONS {
         if !is_extension(at.protocol) || at.fragment.offset != 0 {
             break;
         }
         if at.len < 8 {
             return Err(at.fragment.cut_short());
+        }
+        // Only the first may be one for every hop; no stack looks for it elsewhere.
+        if position > 0 && at.protocol == PROTOCOL_HOP_BY_HOP {
+            return Err(Unsound::Malformed);
         }
         let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
         let len = match at.protocol {

@@ -30,26 +30,26 @@ fn neighbour_discovery_comes_from_a_neighbour() {
         );
         assert_eq!(
             transport(254, kind),
-            Transport::Other,
+            Transport::Icmp,
             "type {kind} through a router"
         );
     }
-    assert_eq!(transport(255, 132), Transport::Other);
-    assert_eq!(transport(255, 138), Transport::Other);
-    assert_eq!(transport(255, 128), Transport::Other, "an echo request");
+    assert_eq!(transport(255, 132), Transport::Icmp);
+    assert_eq!(transport(255, 138), Transport::Icmp);
+    assert_eq!(transport(255, 128), Transport::Icmp, "an echo request");
     let short = ipv6(ICMPV6, 255, &[&[135, 0, 0]]);
-    assert_eq!(ip(&short).transport, Transport::Other);
+    assert_eq!(ip(&short).transport, Transport::Icmp);
     let first = Ipv6FragmentHeader::new(ip_number::IPV6_ICMP, IpFragOffset::ZERO, true, 1);
     let fragment = ipv6(
         PROTOCOL_FRAGMENT,
         255,
         &[&first.to_bytes(), &[135, 0, 0, 0]],
     );
-    assert_eq!(ip(&fragment).transport, Transport::Other, "RFC 6980");
+    assert_eq!(ip(&fragment).transport, Transport::Icmp, "RFC 6980");
     let v4 = with(with(tcp_v4(b""), IP + 8, &[255, ICMPV6]), L4_V4, &[135]);
     assert_eq!(
         ip(&v4).transport,
-        Transport::Other,
+        Transport::Icmp,
         "IPv4 has no neighbour discovery"
     );
 }
@@ -76,6 +76,23 @@ fn six_extension_headers_are_followed_and_more_are_refused() {
     }
     for count in [7, 8, 30] {
         assert_eq!(read(&chain(count)), Err(Unsound::Malformed), "{count}");
+    }
+}
+
+#[test]
+fn options_for_every_hop_come_first_or_not_at_all() {
+    let options = |next| [next, 0, 1, 4, 0, 0, 0, 0];
+    let first = [options(PROTOCOL_DESTINATION), options(PROTOCOL_TCP)];
+    let frame = ipv6(
+        PROTOCOL_HOP_BY_HOP,
+        64,
+        &[first.as_flattened(), &tcp_header(5)],
+    );
+    assert_eq!(usize::from(tcp_of(&frame).payload_offset), frame.len());
+    let second = [options(PROTOCOL_HOP_BY_HOP), options(PROTOCOL_TCP)];
+    for start in [PROTOCOL_DESTINATION, PROTOCOL_HOP_BY_HOP] {
+        let frame = ipv6(start, 64, &[second.as_flattened(), &tcp_header(5)]);
+        assert_eq!(read(&frame), Err(Unsound::Malformed), "{start}");
     }
 }
 

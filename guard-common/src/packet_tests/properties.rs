@@ -39,10 +39,8 @@ impl Recipe {
         };
         let mut bytes = match self.transport {
             Kind::Tcp { options, syn } => {
-                let mut tcp = packet.tcp(40_000, 8_443, 0x0102_0304, 1_000);
-                if syn {
-                    tcp = tcp.syn();
-                }
+                let tcp = packet.tcp(40_000, 8_443, 0x0102_0304, 1_000);
+                let tcp = if syn { tcp.syn() } else { tcp.ack(1) };
                 let options = vec![1; options * 4];
                 write(
                     tcp.options_raw(&options).expect("10 words at most"),
@@ -301,7 +299,7 @@ proptest! {
             (Transport::Udp, TransportSlice::Udp(theirs)) => {
                 prop_assert_eq!(theirs.payload(), recipe.payload);
             }
-            (Transport::Other, TransportSlice::Icmpv4(_)) => {}
+            (Transport::Icmp, TransportSlice::Icmpv4(_)) => {}
             (ours, theirs) => prop_assert!(false, "{ours:?}, not {theirs:?}"),
         }
     }

@@ -1,19 +1,81 @@
-//! What one source may send: packets, SYNs and bytes.
+//! What all sources together may send of a kind of packets, and what one source may send: packets,
+//! SYNs and bytes.
 
 use guard_common::{
     limit::Limit,
     packet::{IpPacket, Transport},
     reason::Reason,
     source::Slot,
+    wire::Budget,
 };
 
 use crate::{maps, pipeline::Refused, settings, stages::rules::Standing};
 
-/// Charges a packet to its source, unless that is allowed. A refused packet costs nothing.
+/// Charges a packet to the host's budget and to its source, unless that is allowed. A refused
+/// packet costs nothing.
 #[inline(always)]
 pub(crate) fn charge(packet: &IpPacket, standing: Standing, now: u32) -> Result<(), Refused> {
-    let on = counts_packets() || settings::limit_bytes().is_on();
-    if standing == Standing::Allowed || !on {
+    if standing == Standing::Allowed {
+        return Ok(());
+    }
+    let budget = budget_of(packet);
+    if let Some(budget) = budget
+        && guard_budget(budget as u32, now, ASK) != WITHIN
+    {
+        return Err(Refused(Reason::LimitProtocol));
+    }
+    charge_source(packet, now)?;
+    if let Some(budget) = budget {
+        guard_budget(budget as u32, now, PAY);
+    }
+    Ok(())
+}
+
+/// The host's budget for packets of this kind, if there is a limit to it.
+#[inline(always)]
+fn budget_of(packet: &IpPacket) -> Option<Budget> {
+    let budget = match packet.transport {
+        _ if packet.fragment => Budget::Fragments,
+        Transport::Icmp => Budget::Icmp,
+        Transport::Udp => Budget::Udp,
+        _ => return None,
+    };
+    settings::budget(budget).is_on().then_some(budget)
+}
+
+const ASK: u32 = 0;
+const PAY: u32 = 1;
+
+/// Whether a [`Budget`] has room for a packet, which is charged to it when it is to `pay`. A
+/// function of its own for the same reason as [`guard_charge`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
+    const ICMP: u32 = Budget::Icmp as u32;
+    const FRAGMENTS: u32 = Budget::Fragments as u32;
+    /// The only one there is in the set.
+    const TAG: u32 = 1;
+
+    let budget = match budget {
+        ICMP => Budget::Icmp,
+        FRAGMENTS => Budget::Fragments,
+        _ => Budget::Udp,
+    };
+    let Some(set) = maps::budget(budget) else {
+        return WITHIN;
+    };
+    match set.quote(TAG, now, &[settings::budget(budget), Limit::OFF], [1, 0]) {
+        Ok(quote) if pay == PAY => quote.pay(),
+        Ok(_) => {}
+        Err(_) => return OVER_PACKETS,
+    }
+    WITHIN
+}
+
+/// Charges a packet to its source.
+#[inline(always)]
+fn charge_source(packet: &IpPacket, now: u32) -> Result<(), Refused> {
+    if !counts_packets() && !settings::limit_bytes().is_on() {
         return Ok(());
     }
     let slot = Slot::of(packet.source, settings::ipv6_mask(), settings::hash_seed());

@@ -80,6 +80,7 @@ fn every_flag_reaches_the_configuration() {
             "connections": "off",
             "burst": "1s",
             "ipv6_prefix": 64,
+            "protocol": { "icmp": "10k/s", "fragments": "10k/s", "udp": "off" },
         },
         "services": [{
             "name": "api",

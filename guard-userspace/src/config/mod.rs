@@ -134,7 +134,7 @@ impl XdpMode {
     }
 }
 
-/// What each source may send.
+/// What each source may send, and all of them together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Packets.
@@ -151,6 +151,22 @@ pub struct Limits {
     pub burst: Duration,
     /// Leading bits of an IPv6 address that make one source: 32 to 128.
     pub ipv6_prefix: u8,
+    /// What all sources together may send.
+    pub protocol: ProtocolLimits,
+}
+
+/// What all sources together may send of some kinds of packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ProtocolLimits {
+    /// ICMP and ICMPv6 messages, but for neighbour discovery.
+    #[serde(serialize_with = "rate_or_off")]
+    pub icmp: Option<Rate>,
+    /// Fragments of any protocol, first ones too.
+    #[serde(serialize_with = "rate_or_off")]
+    pub fragments: Option<Rate>,
+    /// UDP datagrams that are whole.
+    #[serde(serialize_with = "rate_or_off")]
+    pub udp: Option<Rate>,
 }
 
 impl Default for Limits {
@@ -168,6 +184,11 @@ impl Default for Limits {
             connections: count(120_000, 60),
             burst: Duration::from_secs(1),
             ipv6_prefix: 64,
+            protocol: ProtocolLimits {
+                icmp: count(10_000, 1),
+                fragments: count(10_000, 1),
+                udp: None,
+            },
         }
     }
 }

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::rate::RateSetting;
-use super::schema::{ALLOW, DENY, Kind, LIMITS, Located, Section, Span, TOP, Walk};
+use super::schema::{ALLOW, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk};
 use super::services::{self, RawService};
 use super::{Entry, MAX_INTERFACES, XdpMode, syntax, unbuilt, units};
 
@@ -33,6 +33,15 @@ pub(super) struct RawLimits {
     pub(super) connections: Option<Located<RateSetting>>,
     pub(super) burst: Option<Located<Duration>>,
     pub(super) ipv6_prefix: Option<u8>,
+    pub(super) protocol: RawProtocol,
+}
+
+/// What `[limits.protocol]` says.
+#[derive(Default)]
+pub(super) struct RawProtocol {
+    pub(super) icmp: Option<Located<RateSetting>>,
+    pub(super) fragments: Option<Located<RateSetting>>,
+    pub(super) udp: Option<Located<RateSetting>>,
 }
 
 /// Reads a file: what could be read of it, and everything that is wrong with it.
@@ -81,6 +90,21 @@ impl RawLimits {
             connections: walk.text(section, "connections", "600/min", RateSetting::count),
             burst: walk.text(section, "burst", "1s", units::burst),
             ipv6_prefix: ipv6_prefix(walk, section),
+            protocol: walk
+                .table(section, "protocol", &PROTOCOL)
+                .map(|section| RawProtocol::read(walk, &section))
+                .unwrap_or_default(),
+        }
+    }
+}
+
+impl RawProtocol {
+    fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
+        let mut rate = |key| walk.text(section, key, "10k/s", RateSetting::count);
+        Self {
+            icmp: rate("icmp"),
+            fragments: rate("fragments"),
+            udp: rate("udp"),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::services::RawService;
 use super::units::duration_text;
 use super::{
     Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext,
-    Service,
+    ProtocolLimits, Service,
 };
 use crate::cli::RunFlags;
 
@@ -210,6 +210,26 @@ fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Lim
             &raw.connections,
             default.connections,
         ),
+        protocol: ProtocolLimits {
+            icmp: limit(
+                "ICMP messages",
+                None,
+                &raw.protocol.icmp,
+                default.protocol.icmp,
+            ),
+            fragments: limit(
+                "fragments",
+                None,
+                &raw.protocol.fragments,
+                default.protocol.fragments,
+            ),
+            udp: limit(
+                "UDP datagrams",
+                None,
+                &raw.protocol.udp,
+                default.protocol.udp,
+            ),
+        },
         burst,
         ipv6_prefix: raw.ipv6_prefix.unwrap_or(default.ipv6_prefix),
     }

@@ -79,7 +79,6 @@ fn a_value_that_asks_for_what_happens_anyway_is_accepted() {
         ban = "off"
         new_sources = "off"
         aggregate = { packets = "off", connections = "off" }
-        protocol = { icmp = "off", fragments = "off", udp = "off" }
         [[service]]
         name = "a"
         ports = [80]

@@ -4,7 +4,7 @@
 
 use toml::de::DeValue;
 
-use super::schema::{AGGREGATE, PROTOCOL, SERVICE_LIMITS, Section, Walk};
+use super::schema::{AGGREGATE, SERVICE_LIMITS, Section, Walk};
 
 /// Refuses what `section` asks for and nothing does yet.
 pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
@@ -18,10 +18,8 @@ pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
 pub(super) fn refuse_limits(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "new_sources", &Today::Text("off"));
     refuse_unless(walk, section, "ban", &Today::Text("off"));
-    for (key, kind) in [("aggregate", &AGGREGATE), ("protocol", &PROTOCOL)] {
-        if let Some(table) = walk.table(section, key, kind) {
-            refuse_each_limit(walk, &table);
-        }
+    if let Some(table) = walk.table(section, "aggregate", &AGGREGATE) {
+        refuse_each_limit(walk, &table);
     }
 }
 

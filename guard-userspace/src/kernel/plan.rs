@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
 use guard_common::{
     limit::Limit,
     source::ipv6_mask,
-    wire::{ABI_VERSION, Clock, Rule, ServicePort, Settings},
+    wire::{ABI_VERSION, Budget, Clock, Rule, ServicePort, Settings},
 };
 use ipnet::IpNet;
 
@@ -65,6 +65,7 @@ impl Plan {
                 per_packet(config.limits.connections, config.limits.burst, tick),
             ],
             limit_bytes: per_byte(&config.limits, tick),
+            budgets: budgets(&config.limits, tick),
             hash_seed,
             ipv6_mask: ipv6_mask(config.limits.ipv6_prefix),
             abi_version: ABI_VERSION,
@@ -97,6 +98,17 @@ fn rules(config: &Config) -> Vec<(IpNet, Rule)> {
     let denied = denied.map(|cidr| (cidr, Rule::Deny));
     let rules = allowed.iter().map(|cidr| (*cidr, Rule::Allow));
     rules.chain(denied).collect()
+}
+
+/// By [`Budget`].
+fn budgets(limits: &Limits, tick: Tick) -> [Limit; Budget::COUNT as usize] {
+    let rate = |budget| match budget {
+        Budget::Icmp => limits.protocol.icmp,
+        Budget::Fragments => limits.protocol.fragments,
+        Budget::Udp => limits.protocol.udp,
+    };
+    [Budget::Icmp, Budget::Fragments, Budget::Udp]
+        .map(|budget| per_packet(rate(budget), limits.burst, tick))
 }
 
 fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {

@@ -54,7 +54,7 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 16] = [
+const OPTIONS: [(&str, &str); 14] = [
     ("protect_self = true", "protect_self"),
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
     ("[limits]\nnew_sources = \"200k/s\"", "limits.new_sources"),
@@ -63,11 +63,6 @@ const OPTIONS: [(&str, &str); 16] = [
         "[limits.aggregate]\npackets = \"1M/s\"",
         "limits.aggregate.packets",
     ),
-    (
-        "[limits.protocol]\nicmp = \"10k/s\"",
-        "limits.protocol.icmp",
-    ),
-    ("[limits.protocol]\nudp = \"10k/s\"", "limits.protocol.udp"),
     (
         "[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"",
         "direction",

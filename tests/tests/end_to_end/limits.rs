@@ -267,3 +267,29 @@ fn a_dry_run_drops_nothing_and_counts_what_it_would() -> Result<()> {
     assert_eq!(agent.status()?["mode"], "dry-run");
     stop(agent)
 }
+
+#[test]
+fn a_flood_of_pings_leaves_the_service_alone() -> Result<()> {
+    let site = Site::new()?;
+    let counter = SourceCounter::attach(&site.stage.server)?;
+    let agent = site.guard_configured(
+        r#"
+        interfaces = ["eth0"]
+        [limits]
+        protocol = { icmp = "1k/s" }
+        "#,
+    )?;
+    let ping = site.stage.packet(NOBODY.into()).icmp(8, 0).build().pad(60);
+    let flooded = flood(&site.stage, &agent, ping, 20_000, 20_000)?;
+    let passed = counter.received()?[&NOBODY];
+    assert!(passed >= 1000, "a burst of a second: {passed}");
+    let allowed = flooded.allowance(1000, 1000);
+    assert!(passed <= allowed, "{passed} of {allowed}");
+    assert_eq!(
+        flooded.packets("drop", "limit_protocol") + passed,
+        flooded.sent
+    );
+    assert!(site.https(CLIENT)?.is_ok());
+    assert_eq!(packets(&agent, "drop", "limit_packets")?, 0);
+    stop(agent)
+}

@@ -67,6 +67,7 @@ fn every_reason_is_there_before_its_first_packet() -> Result<()> {
         "limit_packets",
         "limit_bytes",
         "limit_connections",
+        "limit_protocol",
         "plaintext",
     ];
     for reason in reasons {

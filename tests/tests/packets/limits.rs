@@ -111,7 +111,7 @@ fn what_counts_as_a_packet_and_as_a_connection() {
             case(
                 "a SYN with other flags is a connection",
                 [
-                    passes(flagged(tcp::SYN | tcp::FIN), Pass).times(3),
+                    passes(flagged(tcp::SYN | tcp::PSH | tcp::URG), Pass).times(3),
                     passes(flagged(tcp::SYN | 0xc0), Pass).times(2),
                     drops(syn(A, 443), LimitConnections),
                 ],

@@ -117,6 +117,12 @@ fn ipv6() -> Vec<Row> {
             from(V6).protocol(60).build(),
         ),
         ("seven extensions", chain(7)),
+        (
+            "options for every hop behind others",
+            extended([Extension::Destination(0), Extension::HopByHop(0)])
+                .udp(1, 2)
+                .build(),
+        ),
         ("a hundred extensions", chain(100)),
         (
             "nothing behind the last extension",
@@ -134,6 +140,10 @@ fn transport() -> Vec<Row> {
             tcp().patch_network(2, &[0, 39]).pad(60),
         ),
         ("no TCP at all", from(V4).protocol(6).build()),
+        ("no TCP flag at all", from(V4).tcp(1, 443).flags(0).build()),
+        ("SYN and FIN", from(V4).tcp(1, 443).flags(0x03).build()),
+        ("SYN and RST", from(V6).tcp(1, 443).flags(0x06).build()),
+        ("FIN without ACK", from(V4).tcp(1, 443).flags(0x29).build()),
         ("data offset 4", tcp().patch_transport(12, &[0x40])),
         ("data offset 4, IPv6", tcp_v6().patch_transport(12, &[0x40])),
         (

@@ -339,10 +339,10 @@ pub(super) const BAD: &[Bad] = &[
         "\"off\"",
     ),
     (
-        "[limits.protocol]\nicmp = \"1k/s\"",
+        "[limits.protocol]\nicmp = \"1k\"",
         (2, 8),
-        "`limits.protocol.icmp`",
-        "\"off\"",
+        "`1k` does not say in how much time",
+        "/s, /min or /h",
     ),
     (
         "[[service]]\nname = \"a\"\nports = [80]\ndirection = \"outbound\"",
