@@ -73,6 +73,31 @@ pub struct Settings {
     pub ticks_per_second: u32,
     /// Events a second, CPU and [`EventClass`].
     pub event_budget: u32,
+    /// Not zero: the program answers with more than the action, see [`Told`]. For test-runs only.
+    pub tells: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What the program answers when [`Settings::tells`]: the action, and which verdict and reason it
+/// stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told(pub u32);
+
+impl Told {
+    /// Adds verdict and reason to the action.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(action: u32, verdict: Verdict, reason: Reason) -> Self {
+        Self(action | (verdict as u32) << 8 | (reason as u32) << 16)
+    }
+
+    /// Verdict and reason; nothing when there are none of such numbers.
+    #[must_use]
+    pub fn read(self) -> Option<(Verdict, Reason)> {
+        let verdict = Verdict::ALL.get((self.0 >> 8 & 0xff) as usize)?;
+        Some((*verdict, Reason::from_number((self.0 >> 16) as u8)?))
+    }
 }
 
 impl Settings {
@@ -93,6 +118,8 @@ impl Settings {
         rules_v6: 0,
         ticks_per_second: 1,
         event_budget: 0,
+        tells: 0,
+        reserved: 0,
     };
 }
 
@@ -272,7 +299,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 10);
+    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 12);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

@@ -4,7 +4,7 @@ use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use guard_common::{
     packet::{Frame as _, IpPacket, Packet, Transport, Unsound, parse},
     reason::{Reason, Verdict},
-    wire::Counter,
+    wire::{Counter, Told},
 };
 
 use crate::{
@@ -79,9 +79,13 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         Err(Refused(reason)) => (Refused::verdict(), reason),
     };
     maps::count(Counter::position(frame.interface(), verdict, reason), bytes);
-    if verdict == Verdict::Drop {
+    let action = if verdict == Verdict::Drop {
         xdp_action::XDP_DROP
     } else {
         xdp_action::XDP_PASS
+    };
+    if settings::tells() {
+        return Told::new(action, verdict, reason).0;
     }
+    action
 }

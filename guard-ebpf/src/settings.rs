@@ -123,6 +123,11 @@ pub(crate) fn ticks_per_second() -> u32 {
 }
 
 #[inline(always)]
+pub(crate) fn tells() -> bool {
+    setting!(tells) != 0
+}
+
+#[inline(always)]
 pub(crate) fn event_budget() -> u32 {
     setting!(event_budget)
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
@@ -40,7 +40,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
     let mut stop = Stop::new()?;
-    demand_privileges()?;
+    doctor::demand_capabilities("guard run")?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
     found.iter().try_for_each(interfaces::refuse_unfit)?;
@@ -70,17 +70,6 @@ pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     agent.detach();
     servers.shutdown().await;
     info!("stopped: programs detached, everything passes");
-    Ok(())
-}
-
-/// Said before anything else, which would fail for reasons that are none.
-fn demand_privileges() -> Result<()> {
-    let missing = doctor::missing_capabilities();
-    ensure!(
-        missing.is_empty(),
-        "`guard run` needs root, and this process has no {}: start it with sudo",
-        missing.join(", ")
-    );
     Ok(())
 }
 

@@ -106,6 +106,8 @@ pub enum Command {
     Check(CheckFlags),
     /// Show what the running agent protects, and what it counted
     Status(StatusFlags),
+    /// Run a capture through the kernel programs, and say what became of each packet
+    Replay(ReplayFlags),
     /// Say what works on this host, what does not, and the remedy
     Doctor(DoctorFlags),
 }
@@ -271,6 +273,27 @@ pub struct StatusFlags {
     pub output: OutputFormat,
 }
 
+/// Flags of `guard replay`.
+#[derive(Args, Clone, Debug)]
+pub struct ReplayFlags {
+    /// Capture of Ethernet packets (pcap or pcapng)
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Configuration file (TOML); without services in it, every TCP port is an API's
+    #[arg(long, value_name = "FILE", env = "GUARD_CONFIG")]
+    pub config: Option<PathBuf>,
+
+    /// Network of the protected host; repeatable; without one, it is whoever received the SYN, or
+    /// has the lower port
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = units::cidr)]
+    pub local: Vec<IpNet>,
+
+    /// How to answer
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    pub output: OutputFormat,
+}
+
 /// Flags of `guard doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorFlags {
@@ -321,7 +344,7 @@ fn no_confirm(_: &str) -> Result<Never, Invalid> {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 17] = [
+const UNBUILT: [(&str, &str); 16] = [
     ("top", "`guard status` shows the same once"),
     (
         "bypass",
@@ -349,7 +372,6 @@ const UNBUILT: [(&str, &str); 17] = [
     ),
     ("events", "flagged traffic is in the log of `guard run`"),
     ("report", "`guard status --output json` has what is known"),
-    ("replay", "there is no substitute so far"),
     (
         "reload",
         "restart `guard run`; `guard check` says first whether the configuration is valid",

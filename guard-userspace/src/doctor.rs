@@ -10,7 +10,7 @@ mod trial;
 use anyhow::Result;
 use serde::Serialize;
 
-pub(crate) use self::host::missing_capabilities;
+pub(crate) use self::host::demand_capabilities;
 use crate::{cli::DoctorFlags, config::Config};
 
 /// The remedy where a check could not look.
@@ -57,7 +57,7 @@ pub enum Outcome {
 /// The defaults make no configuration, which no host can cause. All else is in the report.
 pub async fn run(flags: &DoctorFlags) -> Result<Report> {
     let config = Config::parse("defaults", "")?;
-    let missing = missing_capabilities();
+    let missing = host::missing_capabilities();
     let (program, compiled) = trial::run(&config, &missing);
     let mut checks = vec![
         host::kernel(),

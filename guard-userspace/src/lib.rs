@@ -13,4 +13,5 @@ pub mod kernel;
 pub mod logging;
 mod metrics;
 mod redact;
+pub mod replay;
 pub mod status;

@@ -2,18 +2,21 @@
 #![forbid(unsafe_code)]
 
 use std::{
-    io::{ErrorKind, IsTerminal as _, Write as _, stderr, stdout},
+    io::{BufWriter, ErrorKind, IsTerminal as _, Write as _, stderr, stdout},
     path::Path,
     process::ExitCode,
 };
 
 use guard::{
     agent,
-    cli::{self, CheckFlags, Command, DoctorFlags, OutputFormat, RunFlags, StatusFlags},
+    cli::{
+        self, CheckFlags, Command, DoctorFlags, OutputFormat, ReplayFlags, RunFlags, StatusFlags,
+    },
     client::{self, ClientError},
     config::{Config, ConfigErrors, Style},
     doctor,
     logging::Log,
+    replay,
     status::Status,
 };
 use serde::Serialize;
@@ -37,6 +40,7 @@ async fn main() -> ExitCode {
         Command::Run(flags) => run(&flags).await,
         Command::Check(flags) => check(&flags),
         Command::Status(flags) => status(&flags).await,
+        Command::Replay(flags) => replay(&flags),
         Command::Doctor(flags) => diagnose(&flags).await,
     }
 }
@@ -88,6 +92,19 @@ async fn status(flags: &StatusFlags) -> ExitCode {
     match flags.output {
         OutputFormat::Json => print_json(&status),
         OutputFormat::Table => print(&status.render()),
+    }
+}
+
+fn replay(flags: &ReplayFlags) -> ExitCode {
+    let config = match Config::replay(flags.config.as_deref()) {
+        Ok(config) => config,
+        Err(errors) => return bad_configuration(&errors),
+    };
+    match replay::run(&config, flags, &mut BufWriter::new(stdout())) {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has read enough.
+        Err(error) if replay::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failure(START_FAILED, &format!("{error:#}")),
     }
 }
 

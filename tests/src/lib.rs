@@ -17,6 +17,7 @@ pub mod link;
 pub mod metrics;
 pub mod netns;
 mod object;
+pub mod pcap;
 pub mod process;
 mod scheduling;
 pub mod scratch;

@@ -194,7 +194,6 @@ fn a_command_that_is_not_built_yet_is_refused_by_name() {
         "endpoints",
         "events --follow",
         "report --help",
-        "replay x.pcap --local 10.0.0.0/8",
         "reload",
         "detach",
         "completions bash",

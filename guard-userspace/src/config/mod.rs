@@ -83,6 +83,15 @@ impl Config {
         resolve::for_check(file)
     }
 
+    /// The configuration of `guard replay`: defaults, then the file. Without services in it, every
+    /// TCP port belongs to one, named `any`.
+    ///
+    /// # Errors
+    /// Every problem of the file at once.
+    pub fn replay(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+        resolve::for_replay(file)
+    }
+
     /// Reads a configuration from `text`, called `name` in what goes wrong.
     ///
     /// # Errors

@@ -42,6 +42,16 @@ pub(super) fn for_check(file: Option<&Path>) -> Result<Config, ConfigErrors> {
     Source::open(file)?.resolve(&RunFlags::default(), false)
 }
 
+pub(super) fn for_replay(file: Option<&Path>) -> Result<Config, ConfigErrors> {
+    let source = Source::open(file)?;
+    let names_services = !raw::parse(&source.text).0.services.is_empty();
+    let mut config = source.resolve(&RunFlags::default(), false)?;
+    if !names_services {
+        config.services = vec![service("any", vec![1..=u16::MAX])];
+    }
+    Ok(config)
+}
+
 pub(super) fn from_text(name: &str, text: &str) -> Result<Config, ConfigErrors> {
     let source = Source {
         name: name.to_owned(),
@@ -274,8 +284,13 @@ fn services(raw: Vec<RawService>, flags: &RunFlags, problems: &mut Vec<Problem>)
 }
 
 fn api(ports: Vec<RangeInclusive<u16>>) -> Service {
+    service("api", ports)
+}
+
+/// A service with the defaults.
+fn service(name: &str, ports: Vec<RangeInclusive<u16>>) -> Service {
     Service {
-        name: "api".to_owned(),
+        name: name.to_owned(),
         ports,
         encryption: Encryption::Required,
         on_plaintext: OnPlaintext::Flag,

@@ -2,6 +2,7 @@
 
 use std::{fs, path::Path};
 
+use anyhow::{Result, ensure};
 use nix::{sys::utsname::uname, unistd::geteuid};
 
 use super::{AS_ROOT, Check};
@@ -65,6 +66,18 @@ pub(super) fn types() -> Check {
 pub(crate) fn missing_capabilities() -> Vec<&'static str> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     missing_from(&status)
+}
+
+/// Refuses to go on with `command` without them. To be said before anything else, which would fail
+/// for reasons that are none.
+pub(crate) fn demand_capabilities(command: &str) -> Result<()> {
+    let missing = missing_capabilities();
+    ensure!(
+        missing.is_empty(),
+        "`{command}` needs root, and this process has no {}: start it with sudo",
+        missing.join(", ")
+    );
+    Ok(())
 }
 
 pub(super) fn missing_from(status: &str) -> Vec<&'static str> {

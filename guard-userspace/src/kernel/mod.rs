@@ -13,7 +13,11 @@ use anyhow::{Context as _, Error, Result};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
-    programs::{ProgramError, Xdp},
+    programs::{ProgramError, TestRun as _, TestRunOptions, Xdp},
+};
+use guard_common::{
+    reason::{Reason, Verdict},
+    wire::Told,
 };
 
 use crate::status::MapStatus;
@@ -91,6 +95,22 @@ impl Kernel {
     /// The program that judges packets.
     pub fn program(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, PROGRAM)
+    }
+
+    /// What becomes of a frame, without any interface: a test-run of the program, which a plan has
+    /// to have told to tell.
+    pub fn judge(&mut self, frame: &[u8]) -> Result<(Verdict, Reason)> {
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            ..TestRunOptions::default()
+        };
+        let answer = self
+            .program()?
+            .test_run(options)
+            .context("the kernel does not run the program on it")?;
+        Told(answer.return_value)
+            .read()
+            .context("the program does not tell what it did")
     }
 
     /// What the kernel calls the program that judges packets.

@@ -78,6 +78,8 @@ impl Plan {
             rules_v6: has(false),
             ticks_per_second: u32::try_from(1_000_000_000 / tick.ns.max(1)).unwrap_or(u32::MAX),
             event_budget: EVENT_BUDGET,
+            tells: 0,
+            reserved: 0,
         };
         Self {
             settings,

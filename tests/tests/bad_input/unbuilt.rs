@@ -7,7 +7,7 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 20] = [
+const COMMANDS: [&[&str]; 19] = [
     &["top"],
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
@@ -22,7 +22,6 @@ const COMMANDS: [&[&str]; 20] = [
     &["endpoints"],
     &["events", "--follow"],
     &["report", "--format", "html", "-o", "/dev/null"],
-    &["replay", "/dev/null"],
     &["reload"],
     &["detach"],
     &["completions", "bash"],

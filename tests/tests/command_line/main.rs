@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod layers;
+mod replay;
 mod status;
 
 use std::process::{Command, Stdio};

@@ -1,0 +1,143 @@
+//! `guard replay`: a capture through the real kernel programs, on the capture's own clock.
+//!
+//! The programs are loaded and attached to nothing; each packet that arrived at the protected host
+//! is handed to them by a test-run. Seeds are fixed, so that two runs say the same.
+
+mod capture;
+mod report;
+mod sides;
+
+use std::io::{self, Write};
+
+use anyhow::{Context as _, Result};
+use guard_common::wire::{COARSE_TICK_NS, Clock};
+
+use self::{
+    capture::{Capture, Captured},
+    report::{Packet, Report, Totals},
+    sides::{Ends, Sides},
+};
+use crate::{
+    cli::{OutputFormat, ReplayFlags},
+    config::Config,
+    doctor,
+    kernel::{Kernel, Plan, Tick},
+    status::payloads_by_word,
+};
+
+/// Any will do; the same one each time makes what comes out repeatable.
+const HASH_SEED: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
+/// The shortest frame that a test-run takes: an Ethernet header.
+const LEAST_FRAME: usize = 14;
+/// The longest: the longest IP packet behind it.
+const MOST_FRAME: usize = 65_535 + LEAST_FRAME;
+
+/// Runs the capture through the kernel side as `config` wants it, and writes to `output` what
+/// became of each packet, then totals.
+///
+/// # Errors
+/// The capture cannot be read to its end, the kernel does not take the programs, or `output`
+/// fails. What was judged before that is written.
+pub fn run(config: &Config, flags: &ReplayFlags, output: &mut dyn Write) -> Result<()> {
+    let mut capture = Capture::open(&flags.file)?;
+    doctor::demand_capabilities("guard replay")?;
+    let mut replay = Replay::new(config, flags)?;
+    let mut report = Report::new(output, flags.output == OutputFormat::Json);
+    report.begin()?;
+    let ended = loop {
+        match capture.next() {
+            Ok(Some(captured)) => report.packet(&replay.judge(captured)?)?,
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    report.end(&replay.totals(config)?)?;
+    Ok(ended?)
+}
+
+/// Whether an error of [`run`] is that nobody reads the output any more.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+struct Replay {
+    kernel: Kernel,
+    sides: Sides,
+    /// When the first packet was captured.
+    begin_ns: Option<u64>,
+    /// The latest time so far.
+    now_ns: u64,
+    totals: Totals,
+}
+
+impl Replay {
+    fn new(config: &Config, flags: &ReplayFlags) -> Result<Self> {
+        let tick = Tick {
+            clock: Clock::Manual,
+            ns: COARSE_TICK_NS,
+        };
+        let mut plan = Plan::new(config, tick, HASH_SEED);
+        plan.settings.tells = 1;
+        // There is one interface to a test-run.
+        plan.settings.interfaces = 1;
+        Ok(Self {
+            kernel: Kernel::load(&plan, None)?,
+            sides: Sides::new(flags.local.clone()),
+            begin_ns: None,
+            now_ns: 0,
+            totals: Totals::default(),
+        })
+    }
+
+    fn judge(&mut self, captured: Captured) -> Result<Packet> {
+        let Captured {
+            time_ns,
+            mut bytes,
+            wire_len,
+        } = captured;
+        let begin_ns = *self.begin_ns.get_or_insert(time_ns);
+        self.totals.packets += 1;
+        self.totals.backwards += u64::from(time_ns < self.now_ns);
+        // A clock that is set back in the middle of a capture is not set back here.
+        self.now_ns = self.now_ns.max(time_ns);
+        let ends = Ends::of(&bytes);
+        let mut packet = Packet {
+            number: self.totals.packets,
+            time_ns: self.now_ns - begin_ns,
+            ends: ends.as_ref().map(ToString::to_string),
+            wire_len,
+            arrives: self.sides.arrives(ends.as_ref()),
+            judged: None,
+        };
+        if !packet.arrives {
+            self.totals.sent += 1;
+        } else if bytes.len() < LEAST_FRAME || wire_len > MOST_FRAME {
+            self.totals.unfit += 1;
+        } else {
+            self.totals.cut += u64::from(bytes.len() < wire_len);
+            bytes.resize(wire_len, 0);
+            self.kernel.set_manual_clock(self.now_ns)?;
+            let (verdict, reason) = self
+                .kernel
+                .judge(&bytes)
+                .with_context(|| format!("packet {}", packet.number))?;
+            self.totals.count(verdict, reason, wire_len);
+            packet.judged = Some((verdict, reason));
+        }
+        Ok(packet)
+    }
+
+    /// The totals, with the payloads that the kernel side counted.
+    fn totals(mut self, config: &Config) -> Result<Totals> {
+        for (service, position) in config.services.iter().zip(0..) {
+            let counts =
+                payloads_by_word(|protocol| self.kernel.counters.payloads(position, protocol))?;
+            self.totals.payloads.insert(service.name.clone(), counts);
+        }
+        Ok(self.totals)
+    }
+}
+
+#[cfg(test)]
+mod tests;

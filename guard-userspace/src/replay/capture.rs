@@ -1,0 +1,226 @@
+//! Reads capture files: pcap and pcapng, of Ethernet.
+
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+use pcap_parser::{
+    Block, Linktype, PcapBlockOwned, PcapError, create_reader, traits::PcapReaderIterator,
+};
+use thiserror::Error;
+
+/// The longest record, in bytes; capture programs cut packets at a quarter of that.
+const BUFFER: usize = 1 << 20;
+const NS_PER_SECOND: u64 = 1_000_000_000;
+
+/// A packet as it was captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Captured {
+    /// When, in nanoseconds since 1970.
+    pub(super) time_ns: u64,
+    /// Its first bytes, from the Ethernet header on.
+    pub(super) bytes: Vec<u8>,
+    /// How long it was on the wire, in bytes.
+    pub(super) wire_len: usize,
+}
+
+/// Why a capture cannot be read, or not further.
+#[derive(Debug, Error)]
+pub(super) enum CaptureError {
+    #[error("cannot read {}: {cause}: name a capture file (pcap or pcapng)", path.display())]
+    Unreadable { path: PathBuf, cause: io::Error },
+    #[error("{} is no capture: name a pcap or pcapng file", path.display())]
+    NotACapture { path: PathBuf },
+    #[error(
+        "{} holds packets of link type {linktype}, and guard reads Ethernet (1): capture on an \
+         Ethernet interface instead of `any` or a tunnel",
+        path.display()
+    )]
+    NotEthernet { path: PathBuf, linktype: i32 },
+    #[error(
+        "{} ends in the middle of a record: what came before it is above; capture again",
+        path.display()
+    )]
+    CutShort { path: PathBuf },
+    #[error(
+        "{} holds a record that makes no sense: what came before it is above; capture again",
+        path.display()
+    )]
+    Broken { path: PathBuf },
+}
+
+/// An open capture file.
+pub(super) struct Capture {
+    path: PathBuf,
+    reader: Box<dyn PcapReaderIterator + Send>,
+    interfaces: Vec<Interface>,
+}
+
+/// How an interface of a capture writes its packets down.
+#[derive(Clone, Copy)]
+struct Interface {
+    linktype: Linktype,
+    /// Units of time in a second.
+    resolution: u64,
+    /// Seconds added to each time.
+    offset: i64,
+}
+
+impl Capture {
+    /// Opens a file.
+    pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
+        let path = path.to_owned();
+        let unreadable = |path: &PathBuf, cause| CaptureError::Unreadable {
+            path: path.clone(),
+            cause,
+        };
+        let file = File::open(&path).map_err(|cause| unreadable(&path, cause))?;
+        let directory = file.metadata().is_ok_and(|found| found.is_dir());
+        if directory {
+            return Err(unreadable(&path, io::ErrorKind::IsADirectory.into()));
+        }
+        let reader = create_reader(BUFFER, file)
+            .map_err(|_| CaptureError::NotACapture { path: path.clone() })?;
+        Ok(Self {
+            path,
+            reader,
+            interfaces: Vec::new(),
+        })
+    }
+
+    /// The next packet; nothing at the end of the file.
+    pub(super) fn next(&mut self) -> Result<Option<Captured>, CaptureError> {
+        loop {
+            match self.step() {
+                Step::Packet(packet) => return Ok(Some(packet)),
+                Step::Nothing => {}
+                Step::End => return Ok(None),
+                Step::NeedsMore if self.reader.reader_exhausted() => {
+                    return Err(CaptureError::CutShort { path: self.path() });
+                }
+                Step::NeedsMore => {
+                    if self.reader.refill().is_err() {
+                        return Err(CaptureError::Broken { path: self.path() });
+                    }
+                }
+                Step::Refused(Refused::Linktype(Linktype(linktype))) => {
+                    let path = self.path();
+                    return Err(CaptureError::NotEthernet { path, linktype });
+                }
+                Step::Refused(Refused::Nonsense) => {
+                    return Err(CaptureError::Broken { path: self.path() });
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Step {
+        match self.reader.next() {
+            Ok((len, block)) => {
+                let packet = read(&mut self.interfaces, &block);
+                self.reader.consume(len);
+                match packet {
+                    Ok(Some(packet)) => Step::Packet(packet),
+                    Ok(None) => Step::Nothing,
+                    Err(refused) => Step::Refused(refused),
+                }
+            }
+            Err(PcapError::Eof) => Step::End,
+            Err(PcapError::Incomplete(_) | PcapError::UnexpectedEof) => Step::NeedsMore,
+            Err(_) => Step::Refused(Refused::Nonsense),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+}
+
+/// What the next block comes to.
+enum Step {
+    Packet(Captured),
+    Nothing,
+    /// The rest of it is not read yet.
+    NeedsMore,
+    End,
+    Refused(Refused),
+}
+
+/// Why a block is not taken.
+enum Refused {
+    Linktype(Linktype),
+    Nonsense,
+}
+
+/// The packet in a block, if there is one; what a block says of interfaces is noted.
+fn read(
+    interfaces: &mut Vec<Interface>,
+    block: &PcapBlockOwned<'_>,
+) -> Result<Option<Captured>, Refused> {
+    match block {
+        PcapBlockOwned::LegacyHeader(header) => {
+            let fine = header.is_nanosecond_precision();
+            *interfaces = vec![Interface {
+                linktype: header.network,
+                resolution: if fine { NS_PER_SECOND } else { 1_000_000 },
+                offset: 0,
+            }];
+            Ok(None)
+        }
+        PcapBlockOwned::Legacy(packet) => {
+            let interface = interfaces.first().ok_or(Refused::Nonsense)?;
+            let units = u64::from(packet.ts_sec)
+                .saturating_mul(interface.resolution)
+                .saturating_add(packet.ts_usec.into());
+            captured(interface, units, packet.data, packet.caplen, packet.origlen)
+        }
+        PcapBlockOwned::NG(Block::SectionHeader(_)) => {
+            interfaces.clear();
+            Ok(None)
+        }
+        PcapBlockOwned::NG(Block::InterfaceDescription(described)) => {
+            interfaces.push(Interface {
+                linktype: described.linktype,
+                resolution: described.ts_resolution().ok_or(Refused::Nonsense)?.max(1),
+                offset: described.ts_offset(),
+            });
+            Ok(None)
+        }
+        PcapBlockOwned::NG(Block::EnhancedPacket(packet)) => {
+            let interface = interfaces.get(packet.if_id as usize);
+            let units = u64::from(packet.ts_high) << 32 | u64::from(packet.ts_low);
+            let interface = interface.ok_or(Refused::Nonsense)?;
+            captured(interface, units, packet.data, packet.caplen, packet.origlen)
+        }
+        PcapBlockOwned::NG(Block::SimplePacket(packet)) => {
+            let interface = interfaces.first().ok_or(Refused::Nonsense)?;
+            let caplen = packet.data.len() as u32;
+            captured(interface, 0, packet.data, caplen, packet.origlen)
+        }
+        PcapBlockOwned::NG(_) => Ok(None),
+    }
+}
+
+fn captured(
+    interface: &Interface,
+    units: u64,
+    data: &[u8],
+    caplen: u32,
+    wire_len: u32,
+) -> Result<Option<Captured>, Refused> {
+    if interface.linktype != Linktype::ETHERNET {
+        return Err(Refused::Linktype(interface.linktype));
+    }
+    // In pcapng, padding may follow.
+    let bytes = data.get(..caplen as usize).unwrap_or(data);
+    let ns = u128::from(units) * u128::from(NS_PER_SECOND) / u128::from(interface.resolution);
+    let offset = interface.offset.saturating_mul(NS_PER_SECOND.cast_signed());
+    let time_ns = u64::try_from(ns).unwrap_or(u64::MAX);
+    Ok(Some(Captured {
+        time_ns: time_ns.saturating_add_signed(offset),
+        bytes: bytes.to_vec(),
+        wire_len: bytes.len().max(wire_len as usize),
+    }))
+}

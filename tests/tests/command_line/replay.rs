@@ -1,0 +1,218 @@
+//! `guard replay`: captures through the real kernel programs.
+
+use std::{fs, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::Result;
+use lab::{
+    agent,
+    frames::{Packet, tcp},
+    pcap,
+    scratch::Scratch,
+};
+use serde_json::Value;
+
+use crate::{Ended, end_of, guard};
+
+const CLIENT: &str = "203.0.113.7";
+const OTHER: &str = "203.0.113.8";
+const SERVER: &str = "198.51.100.1";
+const PORT: u16 = 8443;
+
+const CONFIGURATION: &str = r#"
+    deny = [{ cidr = "203.0.113.8/32" }]
+    [limits]
+    packets = "3/s"
+    [[service]]
+    name = "orders"
+    ports = [8443]
+    on_plaintext = "drop"
+"#;
+
+/// A folder with a capture and a configuration in it.
+struct Case {
+    capture: PathBuf,
+    configuration: PathBuf,
+    _scratch: Scratch,
+}
+
+impl Case {
+    fn new(frames: Vec<(u64, Packet)>) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let (capture, configuration) = (scratch.join("x.pcap"), scratch.join("guard.toml"));
+        let frames = frames.into_iter().map(|(milliseconds, packet)| {
+            let time = Duration::from_secs(1_700_000_000) + Duration::from_millis(milliseconds);
+            (time, packet.build().to_vec())
+        });
+        fs::write(&capture, pcap::file(frames))?;
+        fs::write(&configuration, CONFIGURATION)?;
+        Ok(Self {
+            capture,
+            configuration,
+            _scratch: scratch,
+        })
+    }
+
+    fn replay(&self, flags: &[&str]) -> Result<Ended> {
+        let (capture, configuration) = (&self.capture, &self.configuration);
+        let mut command = agent::command(&["replay"])?;
+        command.arg(capture).arg("--config").arg(configuration);
+        end_of(command.args(flags))
+    }
+}
+
+fn to_server(source: &str, flags: u8, payload: &str) -> Packet {
+    Packet::ipv4(source, SERVER)
+        .tcp(40_000, PORT)
+        .flags(flags)
+        .payload(payload)
+}
+
+fn from_server(flags: u8) -> Packet {
+    Packet::ipv4(SERVER, CLIENT).tcp(PORT, 40_000).flags(flags)
+}
+
+/// A connection with a plaintext request, a denied source, a burst and what comes after a rest.
+fn conversation() -> Vec<(u64, Packet)> {
+    let request = "GET /v1/orders HTTP/1.1\r\nHost: api\r\n\r\n";
+    let mut frames = vec![
+        (0, to_server(CLIENT, tcp::SYN, "")),
+        (1, from_server(tcp::SYN | tcp::ACK)),
+        (2, to_server(CLIENT, tcp::ACK, request)),
+        (3, to_server(OTHER, tcp::SYN, "")),
+        (4, Packet::arp(CLIENT, SERVER)),
+    ];
+    frames.extend((5..8).map(|at| (at, to_server(CLIENT, tcp::ACK, ""))));
+    frames.push((9_000, to_server(CLIENT, tcp::ACK, "")));
+    frames
+}
+
+#[test]
+fn each_packet_gets_the_verdict_that_the_kernel_side_gives() -> Result<()> {
+    let case = Case::new(conversation())?;
+    let ended = case.replay(&["--output", "json"])?;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    let packets = told["packets"].as_array().into_iter().flatten();
+    let verdicts: Vec<_> = packets
+        .map(|packet| (packet["verdict"].as_str(), packet["reason"].as_str()))
+        .collect();
+    let (pass, drop) = (Some("pass"), Some("drop"));
+    let expected = [
+        (pass, pass),
+        (None, None),
+        (drop, Some("plaintext")),
+        (drop, Some("deny")),
+        (pass, pass),
+        // A packet that plaintext refuses was within its source's limit, and cost.
+        (pass, pass),
+        (drop, Some("limit_packets")),
+        (drop, Some("limit_packets")),
+        (pass, pass),
+    ];
+    assert_eq!(verdicts, expected);
+    assert_eq!(told["packets"][8]["time_ns"], 9_000_000_000_u64);
+    let totals = &told["totals"];
+    assert_eq!(
+        (&totals["packets"], &totals["sent"]),
+        (&9.into(), &1.into())
+    );
+    assert_eq!(totals["judged"]["drop"]["limit_packets"]["packets"], 2);
+    assert_eq!(totals["payloads"]["orders"]["http1"], 1);
+    Ok(())
+}
+
+#[test]
+fn two_runs_say_the_same() -> Result<()> {
+    let case = Case::new(conversation())?;
+    for flags in [&["-o", "table"][..], &["-o", "json"]] {
+        let [first, second] = [case.replay(flags)?, case.replay(flags)?];
+        assert_eq!(first.code, Some(0), "{}", first.stderr);
+        assert_eq!(first.stdout, second.stdout);
+    }
+    let table = case.replay(&[])?.stdout;
+    let line = "203.0.113.7:40000 > 198.51.100.1:8443 tcp";
+    assert!(
+        table
+            .lines()
+            .next()
+            .is_some_and(|first| first.ends_with(line)),
+        "{table}"
+    );
+    assert!(
+        table.contains("1 sent by the protected host, not judged"),
+        "{table}"
+    );
+    assert!(
+        table.contains("service orders: payloads http1 1"),
+        "{table}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_local_network_decides_which_side_is_judged() -> Result<()> {
+    let case = Case::new(conversation())?;
+    let ended = case.replay(&["--local", "203.0.113.0/24", "-o", "json"])?;
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    let totals = &told["totals"];
+    // Only the server's answer arrives there, and what is not IP.
+    assert_eq!(totals["sent"], 7);
+    assert_eq!(totals["judged"]["pass"]["pass"]["packets"], 2);
+    Ok(())
+}
+
+#[test]
+fn without_services_every_port_is_one() -> Result<()> {
+    let case = Case::new(conversation())?;
+    fs::write(&case.configuration, "")?;
+    let ended = case.replay(&["-o", "json"])?;
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    assert_eq!(told["totals"]["payloads"]["any"]["http1"], 1);
+    assert_eq!(told["packets"][2]["reason"], "plaintext");
+    assert_eq!(told["packets"][2]["verdict"], "pass", "flagged");
+    Ok(())
+}
+
+#[test]
+fn a_capture_that_ends_too_early_is_told_up_to_there() -> Result<()> {
+    let case = Case::new(conversation())?;
+    let bytes = fs::read(&case.capture)?;
+    fs::write(&case.capture, &bytes[..bytes.len() - 3])?;
+    for flags in [&["-o", "table"][..], &["-o", "json"]] {
+        let ended = case.replay(flags)?;
+        assert_eq!(ended.code, Some(1));
+        assert!(
+            ended.stderr.contains("ends in the middle of a record"),
+            "{}",
+            ended.stderr
+        );
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+        assert!(
+            ended.stdout.contains("198.51.100.1:8443"),
+            "{}",
+            ended.stdout
+        );
+    }
+    for nothing in ["/dev/null", "/etc/hostname", "/nonexistent", "/tmp"] {
+        let ended = guard(&["replay", nothing])?;
+        assert_eq!((ended.code, &*ended.stdout), (Some(1), ""), "{nothing}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    }
+    Ok(())
+}
+
+#[test]
+fn it_needs_no_interface() -> Result<()> {
+    let case = Case::new(conversation())?;
+    let guard = agent::command(&[])?.get_program().to_owned();
+    // A new namespace has none but a loopback, which is down.
+    let mut command = Command::new("unshare");
+    command
+        .arg("--net")
+        .arg(guard)
+        .arg("replay")
+        .arg(&case.capture);
+    let ended = end_of(&mut command)?;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    Ok(())
+}
