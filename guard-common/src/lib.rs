@@ -8,6 +8,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod addresses;
 pub mod limit;
 pub mod packet;
 #[cfg(feature = "user")]

@@ -1,7 +1,10 @@
 //! Which types user space may exchange with the kernel byte by byte.
 #![expect(unsafe_code, reason = "the trait is a promise about layout")]
 
-use crate::wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings};
+use crate::{
+    addresses::{Ipv4Line, Ipv6Line},
+    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings},
+};
 
 macro_rules! plain_data {
     ($($type:ty),+ $(,)?) => {
@@ -15,6 +18,8 @@ macro_rules! plain_data {
 plain_data!(
     Counter,
     EventBudget,
+    Ipv4Line,
+    Ipv6Line,
     ServiceIpv4,
     ServiceIpv6,
     ServicePort,

@@ -65,10 +65,18 @@ pub struct Settings {
     pub interfaces: u32,
     /// Not zero: there are services, so their ports are looked up.
     pub services: u32,
-    /// Not zero: there are IPv4 rules.
+    /// Not zero: the trie of IPv4 rules holds prefixes, so each packet asks it.
     pub rules_v4: u32,
-    /// Not zero: there are IPv6 rules.
+    /// The same for IPv6.
     pub rules_v6: u32,
+    /// Not zero: there are rules for single IPv4 addresses.
+    pub addresses_v4: u32,
+    /// The same for IPv6.
+    pub addresses_v6: u32,
+    /// Lines of the table of IPv4 addresses less one; their number is a power of two.
+    pub address_mask_v4: u32,
+    /// The same for IPv6.
+    pub address_mask_v6: u32,
     /// Ticks of a second, at least 1.
     pub ticks_per_second: u32,
     /// Events a second, CPU and [`EventClass`].
@@ -116,6 +124,10 @@ impl Settings {
         services: 0,
         rules_v4: 0,
         rules_v6: 0,
+        addresses_v4: 0,
+        addresses_v6: 0,
+        address_mask_v4: 0,
+        address_mask_v6: 0,
         ticks_per_second: 1,
         event_budget: 0,
         tells: 0,
@@ -299,7 +311,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 12);
+    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

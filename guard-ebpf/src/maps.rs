@@ -5,6 +5,7 @@ use aya_ebpf::{
     maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use guard_common::{
+    addresses::{Found, Ipv4Line, Ipv6Line},
     limit::Set,
     packet::Address,
     protocol::Protocol,
@@ -14,7 +15,7 @@ use guard_common::{
     },
 };
 
-use crate::packet::Headers;
+use crate::{packet::Headers, settings};
 
 /// Allocate a trie's nodes as they come; the kernel demands it.
 const NO_PREALLOC: u32 = 1;
@@ -47,7 +48,15 @@ static COUNTERS: PerCpuArray<Counter> =
 static PAYLOADS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(MAX_SERVICES * Protocol::COUNT as u32, 0);
 
-/// Allowed and denied prefixes: a [`guard_common::wire::Rule`] each. Agent writes, program reads.
+/// Allowed and denied single addresses. Agent writes, program reads.
+#[map]
+static ADDRESSES_V4: Array<Ipv4Line> = Array::with_max_entries(1, MMAPABLE);
+/// The same for IPv6.
+#[map]
+static ADDRESSES_V6: Array<Ipv6Line> = Array::with_max_entries(1, MMAPABLE);
+
+/// Allowed and denied prefixes, and addresses that had no room: a [`guard_common::wire::Rule`] each.
+/// Agent writes, program reads.
 #[map]
 static RULES_V4: LpmTrie<Ipv4Word, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
 /// The same for IPv6.
@@ -126,19 +135,36 @@ pub(crate) fn count_payload(position: u32) {
     }
 }
 
-/// The rule of the longest prefix that holds `source`.
+/// What the table of single addresses says of `source`.
 #[inline(always)]
-pub(crate) fn rule_v4(source: Ipv4Word) -> Option<u32> {
-    RULES_V4.get(Key::new(32, source)).copied()
+pub(crate) fn address_v4(source: Ipv4Word) -> Found {
+    let line = Ipv4Line::of(source, settings::hash_seed()) & settings::address_mask_v4();
+    ADDRESSES_V4
+        .get(line)
+        .map_or(Found::Absent, |line| line.find(source))
 }
 
 #[inline(always)]
-pub(crate) fn rule_v6(source: [u64; 2]) -> Option<u32> {
+pub(crate) fn address_v6(source: [u64; 2]) -> Found {
+    let line = Ipv6Line::of(source, settings::hash_seed()) & settings::address_mask_v6();
+    ADDRESSES_V6
+        .get(line)
+        .map_or(Found::Absent, |line| line.find(source))
+}
+
+/// The rule of the longest prefix that holds `source`; zero where there is none.
+#[inline(always)]
+pub(crate) fn rule_v4(source: Ipv4Word) -> u32 {
+    RULES_V4.get(Key::new(32, source)).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+pub(crate) fn rule_v6(source: [u64; 2]) -> u32 {
     let key = Aligned {
         before: [0],
         key: Key::new(128, trie_words(source)),
     };
-    RULES_V6.get(&key.key).copied()
+    RULES_V6.get(&key.key).copied().unwrap_or(0)
 }
 
 #[inline(always)]

@@ -118,6 +118,26 @@ pub(crate) fn has_rules_v6() -> bool {
 }
 
 #[inline(always)]
+pub(crate) fn has_addresses_v4() -> bool {
+    setting!(addresses_v4) != 0
+}
+
+#[inline(always)]
+pub(crate) fn has_addresses_v6() -> bool {
+    setting!(addresses_v6) != 0
+}
+
+#[inline(always)]
+pub(crate) fn address_mask_v4() -> u32 {
+    setting!(address_mask_v4)
+}
+
+#[inline(always)]
+pub(crate) fn address_mask_v6() -> u32 {
+    setting!(address_mask_v6)
+}
+
+#[inline(always)]
 pub(crate) fn ticks_per_second() -> u32 {
     setting!(ticks_per_second)
 }

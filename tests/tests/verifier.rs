@@ -24,8 +24,8 @@ const MINIMAL_BUDGET: u32 = 100_000;
 const MAXIMAL: &str = r#"
     interfaces = ["a0", "a1", "a2", "a3", "a4", "a5", "a6", "a7",
                   "b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"]
-    allow = [{ cidr = "198.51.100.0/24" }, { cidr = "2001:db8:a::/48" }]
-    deny = [{ cidr = "203.0.113.0/24" }, { cidr = "2001:db8:b::/48" }]
+    allow = [{ cidr = "198.51.100.0/24" }, { cidr = "2001:db8:a::/48" }, { cidr = "192.0.2.1" }]
+    deny = [{ cidr = "203.0.113.0/24" }, { cidr = "2001:db8:b::/48" }, { cidr = "2001:db8::1" }]
     [limits]
     packets = "250k/s"
     bytes = "100MiB/s"
@@ -115,6 +115,8 @@ fn every_single_option_is_accepted() {
         "deny = [{ cidr = \"203.0.113.0/24\" }]".to_owned(),
         "deny = [{ cidr = \"2001:db8::/32\" }]".to_owned(),
         "allow = [{ cidr = \"2001:db8::/32\" }]".to_owned(),
+        "deny = [{ cidr = \"203.0.113.1\" }]".to_owned(),
+        "deny = [{ cidr = \"2001:db8::1\" }]".to_owned(),
         "interfaces = [\"a0\", \"a1\"]".to_owned(),
         format!("[limits]\n{off}\nbytes = \"100MiB/s\""),
         "[limits]\npackets = \"off\"".to_owned(),

@@ -1,6 +1,6 @@
 //! The operator's allow and deny prefixes: the most specific one decides.
 
-use guard_common::{packet::Address, reason::Reason, wire::Rule};
+use guard_common::{addresses::Found, packet::Address, reason::Reason};
 
 use crate::{maps, pipeline::Refused, settings};
 
@@ -26,16 +26,40 @@ impl Standing {
 
 #[inline(always)]
 pub(crate) fn check(source: Address) -> Result<Standing, Refused> {
-    const ALLOW: u32 = Rule::Allow as u32;
-
-    let rule = match source {
-        Address::V4(word) if settings::has_rules_v4() => maps::rule_v4(word),
-        Address::V6(words) if settings::has_rules_v6() => maps::rule_v6(words),
-        _ => None,
+    let found = match source {
+        Address::V4(word) => {
+            let listed = settings::has_addresses_v4();
+            let found = if listed {
+                maps::address_v4(word)
+            } else {
+                Found::Absent
+            };
+            most_specific(found, settings::has_rules_v4(), || maps::rule_v4(word))
+        }
+        Address::V6(words) => {
+            let listed = settings::has_addresses_v6();
+            let found = if listed {
+                maps::address_v6(words)
+            } else {
+                Found::Absent
+            };
+            most_specific(found, settings::has_rules_v6(), || maps::rule_v6(words))
+        }
     };
-    match rule {
-        None => Ok(Standing::Unnamed),
-        Some(ALLOW) => Ok(Standing::Allowed),
-        Some(_) => Err(Refused(Reason::Deny)),
+    match found {
+        Found::Allow => Ok(Standing::Allowed),
+        Found::Deny => Err(Refused(Reason::Deny)),
+        Found::Absent | Found::Spilled => Ok(Standing::Unnamed),
+    }
+}
+
+/// What is `found` of the address itself is the most specific rule there can be. Else the trie
+/// decides, if it holds prefixes or the address may be in it for want of room.
+#[inline(always)]
+fn most_specific(found: Found, has_prefixes: bool, trie: impl FnOnce() -> u32) -> Found {
+    match found {
+        Found::Allow | Found::Deny => found,
+        Found::Absent if !has_prefixes => found,
+        Found::Absent | Found::Spilled => Found::rule(trie()),
     }
 }

@@ -1,5 +1,6 @@
 //! The kernel side as the agent handles it: load, measure, attach, read.
 
+mod addresses;
 mod attach;
 mod counters;
 mod object;
@@ -7,7 +8,7 @@ mod pins;
 mod plan;
 mod startup;
 
-use std::{fmt, path::Path};
+use std::{fmt, iter::Sum, path::Path};
 
 use anyhow::{Context as _, Error, Result};
 use aya::{
@@ -62,12 +63,9 @@ impl Kernel {
         }
         let pins = pins.map(|folder| Pins::make(&ebpf, folder)).transpose()?;
         startup::report(&mut ebpf)?;
-        let [v4, v6] = object::count_rules(&mut ebpf)?;
-        let tables = object::tables(&mut ebpf, [v4, v6])?;
-        let rules = RuleCounts {
-            allow: v4.allow + v6.allow,
-            deny: v4.deny + v6.deny,
-        };
+        let in_force = object::count_rules(&mut ebpf)?;
+        let tables = object::tables(&mut ebpf, &in_force)?;
+        let rules = in_force.values().copied().sum();
         let counters = Counters::new(&mut ebpf)?;
         let program_id = program(&mut ebpf, PROGRAM)?
             .info()
@@ -124,7 +122,7 @@ impl Kernel {
         clock.set(0, now_ns, 0).context("setting CLOCK")
     }
 
-    /// Allowed and denied prefixes that the kernel holds.
+    /// Allowed and denied networks that the kernel holds.
     pub fn rules(&self) -> RuleCounts {
         self.rules
     }
@@ -135,13 +133,22 @@ impl Kernel {
     }
 }
 
-/// How many prefixes there are of each kind.
+/// How many rules there are of each kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RuleCounts {
     /// Allowed ones.
     pub allow: u64,
     /// Denied ones.
     pub deny: u64,
+}
+
+impl Sum for RuleCounts {
+    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
+        counts.fold(Self::default(), |sum, counts| Self {
+            allow: sum.allow + counts.allow,
+            deny: sum.deny + counts.deny,
+        })
+    }
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {

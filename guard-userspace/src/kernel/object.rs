@@ -1,11 +1,14 @@
 //! Loads the kernel side and fills its maps.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
 use guard_common::{
+    addresses::{IPV4_WAYS, IPV6_WAYS, Ipv4Line, Ipv6Line},
     limit::WAYS,
     protocol::Protocol,
     wire::{
@@ -14,7 +17,7 @@ use guard_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{RuleCounts, plan::Plan};
+use super::{RuleCounts, addresses::v4_word, plan::Plan};
 use crate::status::MapStatus;
 
 /// The compiled kernel side, embedded by the build script.
@@ -33,7 +36,7 @@ pub(super) enum Logging {
 
 /// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
 pub(super) fn load(plan: &Plan, logging: Logging) -> Result<Ebpf> {
-    let (rules_v4, rules_v6) = split(plan.rules.iter().map(|(net, rule)| (*net, *rule as u32)));
+    let rules = &plan.rules;
     let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
     let bytes_sets = if plan.settings.limit_bytes.is_on() {
         plan.source_sets
@@ -57,22 +60,32 @@ pub(super) fn load(plan: &Plan, logging: Logging) -> Result<Ebpf> {
             plan.settings.interfaces * Counter::PER_INTERFACE,
         )
         .map_max_entries("PAYLOADS", payloads)
-        .map_max_entries("RULES_V4", entries(&rules_v4))
-        .map_max_entries("RULES_V6", entries(&rules_v6))
+        .map_max_entries("ADDRESSES_V4", entries(&rules.addresses_v4.lines))
+        .map_max_entries("ADDRESSES_V6", entries(&rules.addresses_v6.lines))
+        .map_max_entries("RULES_V4", entries(&rules.nets_v4))
+        .map_max_entries("RULES_V6", entries(&rules.nets_v6))
         .map_max_entries("ACL_V4", entries(&acl_v4))
         .map_max_entries("ACL_V6", entries(&acl_v6))
         .load(OBJECT)
         .context("the kernel does not take the maps of the kernel side")?;
 
+    fill_lines(&mut ebpf, "ADDRESSES_V4", &rules.addresses_v4.lines)?;
+    fill_lines(&mut ebpf, "ADDRESSES_V6", &rules.addresses_v6.lines)?;
     fill_trie(
         &mut ebpf,
         "RULES_V4",
-        rules_v4.iter().map(|(net, rule)| (rule_v4(*net), *rule)),
+        rules
+            .nets_v4
+            .iter()
+            .map(|(net, rule)| (rule_v4(*net), *rule as u32)),
     )?;
     fill_trie(
         &mut ebpf,
         "RULES_V6",
-        rules_v6.iter().map(|(net, rule)| (rule_v6(*net), *rule)),
+        rules
+            .nets_v6
+            .iter()
+            .map(|(net, rule)| (rule_v6(*net), *rule as u32)),
     )?;
     fill_trie(
         &mut ebpf,
@@ -104,41 +117,76 @@ where
     M::try_from(map).with_context(|| format!("map {name} is not what it should be"))
 }
 
-/// Prefixes by kind that the IPv4 and the IPv6 trie hold, counted in the kernel.
-pub(super) fn count_rules(ebpf: &mut Ebpf) -> Result<[RuleCounts; 2]> {
+/// Rules that are in force, by the map that holds them, counted in the kernel.
+pub(super) fn count_rules(ebpf: &mut Ebpf) -> Result<BTreeMap<&'static str, RuleCounts>> {
+    let v4: Array<&mut MapData, Ipv4Line> = map(ebpf, "ADDRESSES_V4")?;
+    let addresses_v4 = count_lines(v4.iter(), Ipv4Line::rules)?;
+    let v6: Array<&mut MapData, Ipv6Line> = map(ebpf, "ADDRESSES_V6")?;
+    let addresses_v6 = count_lines(v6.iter(), Ipv6Line::rules)?;
     let v4: LpmTrie<&mut MapData, Ipv4Word, u32> = map(ebpf, "RULES_V4")?;
-    let v4 = count(v4.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
+    let rules_v4 = count(v4.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
     let v6: LpmTrie<&mut MapData, Ipv6Words, u32> = map(ebpf, "RULES_V6")?;
-    let v6 = count(v6.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
-    Ok([v4, v6])
+    let rules_v6 = count(v6.iter().map(|entry| entry.map(|(_, rule)| rule)))?;
+    Ok(BTreeMap::from([
+        ("ADDRESSES_V4", addresses_v4),
+        ("ADDRESSES_V6", addresses_v6),
+        ("RULES_V4", rules_v4),
+        ("RULES_V6", rules_v6),
+    ]))
 }
 
-fn count(rules: impl Iterator<Item = Result<u32, MapError>>) -> Result<RuleCounts> {
+fn count_lines<L, R: IntoIterator<Item = u32>>(
+    lines: impl Iterator<Item = Result<L, MapError>>,
+    rules: impl Fn(&L) -> R,
+) -> Result<RuleCounts> {
     let mut counts = RuleCounts::default();
-    for rule in rules {
-        if rule.context("reading the rules")? == Rule::Allow as u32 {
-            counts.allow += 1;
-        } else {
-            counts.deny += 1;
+    for line in lines {
+        for rule in rules(&line.context("reading the addresses")?) {
+            counts.add(rule);
         }
     }
     Ok(counts)
 }
 
-/// What fits in the tables, and what the tries of rules hold.
-pub(super) fn tables(ebpf: &mut Ebpf, [v4, v6]: [RuleCounts; 2]) -> Result<Vec<MapStatus>> {
-    let table = |name: &str, capacity: u64, rules: Option<RuleCounts>| MapStatus {
-        map: name.to_lowercase(),
-        capacity,
-        entries: rules.map(|rules| rules.allow + rules.deny),
-    };
-    let mut tables = Vec::new();
-    for name in ["SOURCES", "SOURCE_BYTES"] {
-        tables.push(table(name, max_entries(ebpf, name)? * WAYS as u64, None));
+fn count(rules: impl Iterator<Item = Result<u32, MapError>>) -> Result<RuleCounts> {
+    let mut counts = RuleCounts::default();
+    for rule in rules {
+        counts.add(rule.context("reading the rules")?);
     }
-    tables.push(table("OPENINGS", max_entries(ebpf, "OPENINGS")?, None));
-    for (name, rules) in [("RULES_V4", v4), ("RULES_V6", v6)] {
-        tables.push(table(name, max_entries(ebpf, name)?, Some(rules)));
+    Ok(counts)
+}
+
+impl RuleCounts {
+    fn add(&mut self, rule: u32) {
+        if rule == Rule::Allow as u32 {
+            self.allow += 1;
+        } else {
+            self.deny += 1;
+        }
+    }
+}
+
+/// What fits in the tables, and how many rules those of rules hold.
+pub(super) fn tables(
+    ebpf: &mut Ebpf,
+    in_force: &BTreeMap<&'static str, RuleCounts>,
+) -> Result<Vec<MapStatus>> {
+    let mut tables = Vec::new();
+    for (name, ways) in [
+        ("SOURCES", WAYS),
+        ("SOURCE_BYTES", WAYS),
+        ("OPENINGS", 1),
+        ("ADDRESSES_V4", IPV4_WAYS),
+        ("ADDRESSES_V6", IPV6_WAYS),
+        ("RULES_V4", 1),
+        ("RULES_V6", 1),
+    ] {
+        let entries = in_force.get(name).map(|counts| counts.allow + counts.deny);
+        tables.push(MapStatus {
+            map: name.to_lowercase(),
+            capacity: max_entries(ebpf, name)? * ways as u64,
+            entries,
+        });
     }
     Ok(tables)
 }
@@ -173,6 +221,23 @@ fn split<T>(nets: impl Iterator<Item = (IpNet, T)>) -> Split<T> {
 /// A map cannot have room for nothing.
 fn entries<T>(entries: &[T]) -> u32 {
     u32::try_from(entries.len().max(1)).unwrap_or(u32::MAX)
+}
+
+/// Lines without an address are zeros already.
+fn fill_lines<L: Pod + Default + PartialEq>(
+    ebpf: &mut Ebpf,
+    name: &str,
+    lines: &[L],
+) -> Result<()> {
+    let mut array: Array<&mut MapData, L> = map(ebpf, name)?;
+    for (line, position) in lines.iter().zip(0..) {
+        if *line != L::default() {
+            array
+                .set(position, line, 0)
+                .with_context(|| format!("filling {name}"))?;
+        }
+    }
+    Ok(())
 }
 
 fn fill_trie<K: Pod>(
@@ -222,10 +287,6 @@ fn acl_v6_key(net: Ipv6Net, service: u32) -> Key<ServiceIpv6> {
         address: v6_words(net),
     };
     Key::new(SERVICE_BITS + u32::from(net.prefix_len()), key)
-}
-
-fn v4_word(net: Ipv4Net) -> Ipv4Word {
-    u32::from_ne_bytes(net.network().octets())
 }
 
 fn v6_words(net: Ipv6Net) -> Ipv6Words {

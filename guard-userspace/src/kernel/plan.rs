@@ -1,6 +1,6 @@
 //! From configuration to what the kernel side is told: settings, table sizes and entries.
 
-use std::{collections::HashSet, ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, iter::empty, ops::RangeInclusive, time::Duration};
 
 use guard_common::{
     limit::Limit,
@@ -9,6 +9,7 @@ use guard_common::{
 };
 use ipnet::IpNet;
 
+use super::addresses::Rules;
 use crate::config::{Config, Encryption, Limits, OnPlaintext, Rate, Service};
 
 /// Sets of the source table, four sources each: 262,144 sources in 4 MiB.
@@ -32,8 +33,8 @@ pub struct Plan {
     pub settings: Settings,
     /// Sets of each source table, a power of two.
     pub source_sets: u32,
-    /// Prefixes, each once, and what they mean.
-    pub rules: Vec<(IpNet, Rule)>,
+    /// What the operator says of whom.
+    pub rules: Rules,
     /// TCP ports of services.
     pub ports: Vec<(RangeInclusive<u16>, ServicePort)>,
     /// Who may reach a service, by its position.
@@ -44,7 +45,8 @@ impl Plan {
     /// A kernel side that protects nothing, as the start-up measurement needs it.
     #[must_use]
     pub fn idle() -> Self {
-        let (rules, ports, acl) = (Vec::new(), Vec::new(), Vec::new());
+        let (ports, acl) = (Vec::new(), Vec::new());
+        let rules = Rules::new(empty(), [0; 2]);
         Self {
             settings: Settings::OFF,
             source_sets: 1,
@@ -57,8 +59,9 @@ impl Plan {
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {
-        let rules = rules(config);
-        let has = |v4: bool| u32::from(rules.iter().any(|(net, _)| net.addr().is_ipv4() == v4));
+        let rules = Rules::new(rules(config).into_iter(), hash_seed);
+        let has_prefixes = |nets: usize, spilled: u64| u32::from(nets as u64 > spilled);
+        let (v4, v6) = (&rules.addresses_v4, &rules.addresses_v6);
         let settings = Settings {
             limits: [
                 per_packet(config.limits.packets, config.limits.burst, tick),
@@ -74,8 +77,12 @@ impl Plan {
             dry_run: u32::from(config.dry_run),
             interfaces: config.interfaces.len().max(1) as u32,
             services: config.services.len() as u32,
-            rules_v4: has(true),
-            rules_v6: has(false),
+            rules_v4: has_prefixes(rules.nets_v4.len(), v4.spilled),
+            rules_v6: has_prefixes(rules.nets_v6.len(), v6.spilled),
+            addresses_v4: u32::from(v4.entries > 0),
+            addresses_v6: u32::from(v6.entries > 0),
+            address_mask_v4: (v4.lines.len() - 1) as u32,
+            address_mask_v6: (v6.lines.len() - 1) as u32,
             ticks_per_second: u32::try_from(1_000_000_000 / tick.ns.max(1)).unwrap_or(u32::MAX),
             event_budget: EVENT_BUDGET,
             tells: 0,

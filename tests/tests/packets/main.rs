@@ -1,5 +1,6 @@
 //! Packets through the real kernel side: the verdict, and every counter that it changed.
 
+mod blocklist;
 mod budgets;
 mod case;
 mod events;
