@@ -76,12 +76,31 @@ static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static RECEIVED_FROM: PerCpuHashMap<[u8; 4], u64> = PerCpuHashMap::with_max_entries(4096, 0);
 
-/// The program that [`renumber`] hands its packets to. Written by user space.
+/// The program that [`renumber`], [`renumber_v6`] and [`crowd`] hand their packets to. Written by
+/// user space.
 #[map]
 static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
+/// Packets of a cycle of [`crowd`]. A power of two.
+const CYCLE_LEN: u32 = 1 << 13;
+
+/// Who sends the packets of a cycle, and to which port: an IPv4 address, zero for a source that was
+/// not there before, and a port. Written by user space.
+#[map]
+static CYCLE: Array<[u32; 2]> = Array::with_max_entries(CYCLE_LEN, 0);
+
 /// Of the source address in an untagged IPv4 packet.
 const SOURCE_OFFSET: usize = 26;
+/// Of the same in an IPv6 packet.
+const SOURCE_OFFSET_V6: usize = 22;
+/// Of the destination port in an untagged IPv4 packet without options.
+const PORT_OFFSET_V4: usize = 36;
+
+/// First words of IPv6 addresses in use, those of the lists in `tests/src/bench/lists.rs`.
+static REGIONS: [u16; 16] = [
+    0x2001, 0x2400, 0x2401, 0x2402, 0x2404, 0x2405, 0x2406, 0x2409, 0x240e, 0x2600, 0x2603, 0x2607,
+    0x2804, 0x2a02, 0x2a03, 0x2c0f,
+];
 
 /// Sends the frame it was given, from the next source, when its time has come.
 #[xdp]
@@ -187,20 +206,85 @@ fn floor(_ctx: XdpContext) -> u32 {
 /// [`TARGET`].
 #[xdp(frags)]
 fn renumber(ctx: XdpContext) -> u32 {
-    if let Some(sent) = SENT.get_ptr_mut(0) {
-        // SAFETY: the pointer came from the map and one thread at a time runs this program.
-        let number = unsafe {
-            *sent += 1;
-            *sent
+    if let Some(number) = next_number()
+        && write(&ctx, SOURCE_OFFSET as u32, source_v4(number)).is_some()
+    {
+        hand_over(&ctx);
+    }
+    xdp_action::XDP_ABORTED
+}
+
+/// The same for an IPv6 packet: a source in a /64 of its own.
+#[xdp(frags)]
+fn renumber_v6(ctx: XdpContext) -> u32 {
+    if let Some(number) = next_number()
+        && write(&ctx, SOURCE_OFFSET_V6 as u32, prefix_v6(number)).is_some()
+    {
+        hand_over(&ctx);
+    }
+    xdp_action::XDP_ABORTED
+}
+
+/// Gives an untagged IPv4 packet the source and the destination port whose turn it is by [`CYCLE`],
+/// and hands it to the program in [`TARGET`].
+#[xdp(frags)]
+fn crowd(ctx: XdpContext) -> u32 {
+    if let Some(number) = next_number()
+        && let Some(&[address, port]) = CYCLE.get(number as u32 & (CYCLE_LEN - 1))
+    {
+        let source = if address == 0 {
+            source_v4(number)
+        } else {
+            address.to_be_bytes()
         };
-        // An odd factor: as many sources as numbers, in no order.
-        let source = (number as u32).wrapping_mul(0x9e37_79b1);
-        if write(&ctx, SOURCE_OFFSET as u32, source.to_be_bytes()).is_some() {
-            // SAFETY: the program is of this type. The call comes back only when there is none.
-            unsafe { TARGET.tail_call(&ctx, 0) };
+        let port = (port as u16).to_be_bytes();
+        if write(&ctx, SOURCE_OFFSET as u32, source).is_some()
+            && write(&ctx, PORT_OFFSET_V4 as u32, port).is_some()
+        {
+            hand_over(&ctx);
         }
     }
     xdp_action::XDP_ABORTED
+}
+
+/// Comes back only when there is nobody to hand over to.
+#[inline(always)]
+fn hand_over(ctx: &XdpContext) {
+    // SAFETY: the program is of this type.
+    unsafe { TARGET.tail_call(ctx, 0) };
+}
+
+/// Counts the packets of a program that is run on one thread at a time, from 0.
+#[inline(always)]
+fn next_number() -> Option<u64> {
+    let sent = SENT.get_ptr_mut(0)?;
+    // SAFETY: the pointer came from the map and one thread at a time runs these programs.
+    let number = unsafe { *sent };
+    // SAFETY: as above.
+    unsafe { *sent = number + 1 };
+    Some(number)
+}
+
+/// One of 2^32 addresses for each of 2^32 numbers, as if at random: each step can be undone
+/// (the finaliser of `MurmurHash3`).
+#[inline(always)]
+fn source_v4(number: u64) -> [u8; 4] {
+    let word = number as u32;
+    let word = (word ^ word >> 16).wrapping_mul(0x85eb_ca6b);
+    let word = (word ^ word >> 13).wrapping_mul(0xc2b2_ae35);
+    (word ^ word >> 16).to_be_bytes()
+}
+
+/// The first half of an address in one of [`REGIONS`], as if at random (the finaliser of
+/// `SplitMix64`).
+#[inline(always)]
+fn prefix_v6(number: u64) -> [u8; 8] {
+    let word = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ word >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    let word = word ^ word >> 31;
+    let region = REGIONS[(word & 15) as usize];
+    (u64::from(region) << 48 | word >> 16).to_be_bytes()
 }
 
 /// Counts and drops every frame.
