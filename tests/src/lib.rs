@@ -6,8 +6,8 @@
 #![forbid(unsafe_code)]
 
 pub mod agent;
+pub mod bench;
 pub mod command;
-pub mod cost;
 pub mod counters;
 pub mod curl;
 pub mod flood;

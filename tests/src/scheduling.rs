@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use nix::{
-    sched::{CpuSet, sched_setaffinity},
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,
 };
 
@@ -11,6 +11,20 @@ use crate::command;
 /// Lets the calling thread run on the first CPU only.
 pub(crate) fn pin_to_first_cpu() -> Result<()> {
     pin(own_thread()?, 0)
+}
+
+/// Lets the calling thread run on one CPU only.
+pub(crate) fn pin_to(cpu: usize) -> Result<()> {
+    pin(own_thread()?, cpu)
+}
+
+/// The CPUs that the calling thread may run on.
+pub(crate) fn cpus() -> Result<Vec<usize>> {
+    let allowed = sched_getaffinity(Pid::from_raw(0)).context("on which CPUs may this run?")?;
+    let cpus = 0..CpuSet::count();
+    Ok(cpus
+        .filter(|cpu| allowed.is_set(*cpu) == Ok(true))
+        .collect())
 }
 
 /// Lets the calling thread run only when nobody else wants to, or like everybody again.

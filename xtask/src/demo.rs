@@ -14,7 +14,7 @@ use crate::{
 
 /// Returns only when the demo could not be started.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
-    workspace::demand_root("demo")?;
+    workspace::demand_root("demo", "makes network namespaces and loads eBPF programs")?;
     setup::for_tests()?;
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release", "--bins"]);

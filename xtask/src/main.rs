@@ -1,4 +1,4 @@
-//! `cargo xtask`: set-up, build, demo and test of guard.
+//! `cargo xtask`: set-up, build, demo, test and benchmarks of guard.
 
 /// Prints a line. A reader that has read enough, such as `head`, is no reason to stop halfway.
 macro_rules! say {
@@ -8,6 +8,7 @@ macro_rules! say {
     }};
 }
 
+mod bench;
 mod build;
 mod demo;
 mod doctor;
@@ -53,6 +54,9 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Measure what guard costs (needs root)
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 fn main() -> ExitCode {
@@ -69,5 +73,6 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Build { release } => build::run(*release).map(|()| ExitCode::SUCCESS),
         Task::Demo { args } => demo::run(args),
         Task::Test { full, args } => test::run(*full, args),
+        Task::Bench(bench) => bench::run(bench),
     }
 }

@@ -27,7 +27,7 @@ const FULL_CASES: &str = "10000";
 ///
 /// The exit code is the runner's.
 pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
-    workspace::demand_root("test")?;
+    workspace::demand_root("test", "makes network namespaces and loads eBPF programs")?;
     setup::for_tests()?;
     // What the runner builds anyway, and the binaries, in one go.
     let mut build = workspace::cargo();

@@ -90,11 +90,8 @@ pub(crate) fn is_root() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Refuses to go on without root, which `task` needs.
-pub(crate) fn demand_root(task: &str) -> Result<()> {
-    ensure!(
-        is_root(),
-        "`cargo xtask {task}` makes network namespaces and loads eBPF programs: run it as root"
-    );
+/// Refuses to go on without root, which `task` needs for what it `does`.
+pub(crate) fn demand_root(task: &str, does: &str) -> Result<()> {
+    ensure!(is_root(), "`cargo xtask {task}` {does}: run it as root");
     Ok(())
 }

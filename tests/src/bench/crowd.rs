@@ -1,0 +1,194 @@
+//! Offenders and well-behaved sources amid a flood from sources that each send one packet.
+//!
+//! Time is the manual clock's, so every run comes to the same: a tick of it for each half of a cycle
+//! of packets, which is 3.9 million packets a second.
+
+use anyhow::{Context as _, Result};
+use aya::{
+    EbpfLoader,
+    maps::{Array, ProgramArray},
+};
+use guard::kernel::Tick;
+use guard_common::{
+    protocol::Protocol,
+    wire::{COARSE_TICK_NS, Clock},
+};
+
+use super::{HOST_V4, SOURCE_V4, load::Loaded, meter, percent_over};
+use crate::{frames::Packet, object};
+
+/// Packets of a cycle, as in `flood-ebpf`.
+const CYCLE: usize = 1 << 13;
+/// Ticks in which a cycle is sent.
+const TICKS: usize = 2;
+/// The limit of each source, packets a second.
+const LIMIT: u64 = 1_000;
+/// At once: what the limit gives in `limits.burst`, which is a second.
+const CAPACITY: u64 = LIMIT;
+
+/// Sources far above their limit, and how many packets of a cycle each of them sends: 9.5 times its
+/// limit.
+const OFFENDERS: (usize, usize) = (16, 20);
+/// Sources below it, by a twentieth.
+const BEHAVED: (usize, usize) = (256, TICKS);
+
+/// Where each kind of source sends its packets, a service of its own, so that those which pass are
+/// counted apart: at the service's position plus this.
+const FIRST_PORT: usize = 1001;
+const CONFIGURATION: &str = r#"
+    [limits]
+    packets = "1k/s"
+    [[service]]
+    name = "offenders"
+    ports = [1001]
+    [[service]]
+    name = "behaved"
+    ports = [1002]
+    [[service]]
+    name = "spoofed"
+    ports = [1003]
+"#;
+
+/// Packets of one kind of sources.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// How many sources; of the spoofed ones, as many as packets.
+    pub sources: u64,
+    /// Packets they sent.
+    pub sent: u64,
+    /// Those that passed.
+    pub passed: u64,
+}
+
+/// What became of all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Crowd {
+    /// Far above their limit.
+    pub offenders: Share,
+    /// Below it.
+    pub behaved: Share,
+    /// One packet each.
+    pub spoofed: Share,
+    /// The most that the offenders may get through: each its capacity + time × rate.
+    pub bound: u64,
+}
+
+impl Crowd {
+    /// Percent by which the offenders got more through than they may.
+    pub fn error(&self) -> f64 {
+        percent_over(self.offenders.passed, self.bound)
+    }
+}
+
+/// Sends at least so many packets from spoofed sources, and those of the others between them.
+pub fn run(spoofed: u64) -> Result<Crowd> {
+    let tick = Tick {
+        clock: Clock::Manual,
+        ns: COARSE_TICK_NS,
+    };
+    let mut loaded = Loaded::new(CONFIGURATION, None, tick)?;
+    let kernel = &mut loaded.kernel;
+
+    let mut object = object::load(&mut EbpfLoader::new())?;
+    let slots = slots();
+    let mut cycle: Array<_, [u32; 2]> = object::array(&mut object, "CYCLE")?;
+    for (slot, position) in slots.iter().zip(0..) {
+        cycle.set(position, *slot, 0).context("filling CYCLE")?;
+    }
+    let mut target: ProgramArray<_> = object
+        .take_map("TARGET")
+        .context("no map TARGET")?
+        .try_into()?;
+    target.set(0, kernel.program()?.fd()?, 0)?;
+    let crowd = object::xdp(&mut object, "crowd")?;
+    // The start of a TLS handshake: its payload is counted each time.
+    let frame = Packet::ipv4(SOURCE_V4, HOST_V4)
+        .tcp(4000, 443)
+        .payload(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02")
+        .build();
+
+    let of_a_cycle = |kind| {
+        slots
+            .iter()
+            .filter(|[_, port]| *port == port_of(kind))
+            .count() as u64
+    };
+    let cycles = spoofed.div_ceil(of_a_cycle(Kind::Spoofed));
+    let ticks = cycles * TICKS as u64;
+    for now in 1..=ticks {
+        kernel.set_manual_clock(now * COARSE_TICK_NS)?;
+        meter::run(crowd, &frame, (CYCLE / TICKS) as u32)?;
+    }
+
+    let share = |kind, sources| -> Result<Share> {
+        let sent = cycles * of_a_cycle(kind);
+        Ok(Share {
+            sources: if kind == Kind::Spoofed { sent } else { sources },
+            sent,
+            passed: kernel.counters.payloads(kind as u32, Protocol::Tls)?,
+        })
+    };
+    let refilled = LIMIT * ticks * COARSE_TICK_NS / 1_000_000_000;
+    Ok(Crowd {
+        offenders: share(Kind::Offender, OFFENDERS.0 as u64)?,
+        behaved: share(Kind::Behaved, BEHAVED.0 as u64)?,
+        spoofed: share(Kind::Spoofed, 0)?,
+        bound: OFFENDERS.0 as u64 * (CAPACITY + refilled),
+    })
+}
+
+/// In the order of the services.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Offender,
+    Behaved,
+    Spoofed,
+}
+
+fn port_of(kind: Kind) -> u32 {
+    (FIRST_PORT + kind as usize) as u32
+}
+
+/// Who sends each packet of a cycle, and to which port. The packets of a source are as far apart as
+/// can be.
+fn slots() -> Vec<[u32; 2]> {
+    let mut slots = vec![[0, port_of(Kind::Spoofed)]; CYCLE];
+    for (kind, (sources, packets)) in [(Kind::Offender, OFFENDERS), (Kind::Behaved, BEHAVED)] {
+        for source in 0..sources {
+            // 10.1.0.1 and on for the offenders, 10.2.0.1 and on for the others.
+            let address = 0x0a01_0001 + ((kind as u32) << 16) + source as u32;
+            for packet in 0..packets {
+                // An odd step keeps the sources from taking each other's places all the time.
+                let place = source * 31 + packet * CYCLE / packets;
+                let mut places = place..place + CYCLE;
+                let free = places.find(|place| slots[place % CYCLE][0] == 0);
+                if let Some(place) = free {
+                    slots[place % CYCLE] = [address, port_of(kind)];
+                }
+            }
+        }
+    }
+    slots
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_source_has_its_packets_in_a_cycle() {
+        let slots = slots();
+        let count = |wanted: u32| {
+            slots
+                .iter()
+                .filter(|[address, _]| *address == wanted)
+                .count()
+        };
+        assert_eq!(count(0x0a01_0001), OFFENDERS.1);
+        assert_eq!(count(0x0a01_0010), OFFENDERS.1);
+        assert_eq!(count(0x0a02_0001), BEHAVED.1);
+        assert_eq!(count(0x0a02_0100), BEHAVED.1);
+        let spoofed = CYCLE - OFFENDERS.0 * OFFENDERS.1 - BEHAVED.0 * BEHAVED.1;
+        assert_eq!(count(0), spoofed);
+    }
+}
