@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, MapData},
+    maps::{Array, MapData, ProgramArray},
     programs::{Program, Xdp},
 };
 
@@ -38,4 +38,11 @@ pub(crate) fn array<T: Pod>(object: &mut Ebpf, name: &str) -> Result<Array<MapDa
         .take_map(name)
         .with_context(|| format!("no map {name}"))?;
     Ok(map.try_into()?)
+}
+
+/// Has the programs of the object that hand their packets on hand them to `program`.
+pub(crate) fn set_target(object: &mut Ebpf, program: &Xdp) -> Result<()> {
+    let map = object.map_mut("TARGET").context("no map TARGET")?;
+    let mut target: ProgramArray<&mut MapData> = map.try_into()?;
+    target.set(0, program.fd()?, 0).context("filling TARGET")
 }

@@ -76,8 +76,15 @@ static RECEIVED: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static RECEIVED_FROM: PerCpuHashMap<[u8; 4], u64> = PerCpuHashMap::with_max_entries(4096, 0);
 
-/// The program that [`renumber`], [`renumber_v6`] and [`crowd`] hand their packets to. Written by
-/// user space.
+/// Of the packets [`stamp`] met: how many, and the kernel's monotonic clock at the first and at one of
+/// the last [`STAMP_EVERY`]. Written per CPU, read by user space.
+#[map]
+static STAMPS: PerCpuArray<[u64; 3]> = PerCpuArray::with_max_entries(1, 0);
+/// A reading of the clock costs more than a packet. A power of two.
+const STAMP_EVERY: u64 = 256;
+
+/// The program that [`renumber`], [`renumber_v6`], [`crowd`] and [`stamp`] hand their packets to.
+/// Written by user space.
 #[map]
 static TARGET: ProgramArray = ProgramArray::with_max_entries(1, 0);
 
@@ -243,6 +250,25 @@ fn crowd(ctx: XdpContext) -> u32 {
         {
             hand_over(&ctx);
         }
+    }
+    xdp_action::XDP_ABORTED
+}
+
+/// Notes when packets came, and hands them to the program in [`TARGET`].
+#[xdp(frags)]
+fn stamp(ctx: XdpContext) -> u32 {
+    if let Some(stamps) = STAMPS.get_ptr_mut(0) {
+        // SAFETY: the pointer came from a per-CPU map, and one thread of each CPU runs this program.
+        let [count, first, last] = unsafe { &mut *stamps };
+        if *count & (STAMP_EVERY - 1) == 0 {
+            // SAFETY: the helper has no preconditions.
+            *last = unsafe { bpf_ktime_get_ns() };
+            if *count == 0 {
+                *first = *last;
+            }
+        }
+        *count += 1;
+        hand_over(&ctx);
     }
     xdp_action::XDP_ABORTED
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::programs::Xdp;
+use aya::{EbpfLoader, maps::PerCpuArray, programs::Xdp};
 use guard::{
     config::{Rate, Unit},
     kernel::Tick,
@@ -15,12 +15,13 @@ use guard::{
 use guard_common::reason::{Reason, Verdict};
 
 use super::{HOST_V4, SOURCE_V4, load::Loaded, meter, percent_over};
-use crate::{frames::Packet, scheduling};
+use crate::{frames::Packet, object, scheduling};
 
 /// The default of `limits.burst`.
 const BURST: Duration = Duration::from_secs(1);
-/// Packets of one test-run: some ten milliseconds of them.
-const CHUNK: u32 = 1 << 18;
+/// Packets of one test-run: less than a tenth of a second of them. Between two runs nothing is sent for
+/// some milliseconds, in which nobody's capacity is full again.
+const CHUNK: u32 = 1 << 20;
 
 /// One source, overrunning its limit.
 #[derive(Clone, Copy, Debug)]
@@ -67,39 +68,48 @@ pub fn overrun(rate: &str, cpus: usize, time: Duration, tick: Tick) -> Result<Ov
     })
 }
 
-/// Sends on the first `cpus` CPUs, from the same instant on; how long it took.
+/// Sends to `program` on the first `cpus` CPUs, from the same instant on. Returns how long it was
+/// from the first packet to the last by the kernel's clock: a test-run takes milliseconds to begin
+/// and to end.
 fn send(program: &Xdp, cpus: usize, time: Duration) -> Result<Duration> {
-    let frame = Packet::ipv4(SOURCE_V4, HOST_V4).udp(4000, 9).build();
+    let mut object = object::load(&mut EbpfLoader::new())?;
+    object::set_target(&mut object, program)?;
+    let stamps = object.take_map("STAMPS").context("no map STAMPS")?;
+    let stamps: PerCpuArray<_, [u64; 3]> = stamps.try_into()?;
+    let stamp = object::xdp(&mut object, "stamp")?;
+
     let chosen = scheduling::cpus()?;
     let chosen = chosen.get(..cpus).context("there are not so many CPUs")?;
-    let (start, frame) = (Barrier::new(cpus), &*frame);
-    let sender = |cpu: usize| {
-        let pinned = scheduling::pin_to(cpu);
-        // Whoever fails comes here too, or the others would wait for it.
-        start.wait();
-        pinned?;
-        let begin = Instant::now();
-        while begin.elapsed() < time {
-            meter::run(program, frame, CHUNK)?;
-        }
-        Ok((begin, Instant::now()))
-    };
-    let spans = thread::scope(|scope| {
-        let senders: Vec<_> = chosen
+    let start = Barrier::new(cpus);
+    thread::scope(|scope| {
+        let senders = chosen
             .iter()
-            .map(|cpu| scope.spawn(|| sender(*cpu)))
-            .collect();
-        senders
-            .into_iter()
-            .map(|sender| {
-                sender
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-            })
-            .collect::<Result<Vec<(Instant, Instant)>>>()
+            .map(|cpu| scope.spawn(|| overrun_on(*cpu, stamp, &start, time)));
+        let senders: Vec<_> = senders.collect();
+        senders.into_iter().try_for_each(|sender| {
+            let sent = sender.join();
+            sent.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     })?;
-    let begin = spans.iter().map(|(begin, _)| *begin).min();
-    let end = spans.iter().map(|(_, end)| *end).max();
-    let (begin, end) = begin.zip(end).context("nobody sent")?;
-    Ok(end - begin)
+
+    let stamps = stamps.get(&0, 0).context("reading STAMPS")?;
+    let sent = || stamps.iter().filter(|[count, _, _]| *count > 0);
+    let first = sent().map(|[_, first, _]| *first).min();
+    let last = sent().map(|[_, _, last]| *last).max();
+    let (first, last) = first.zip(last).context("nobody sent")?;
+    Ok(Duration::from_nanos(last - first))
+}
+
+/// Sends on one CPU, when all others of `start` are ready too.
+fn overrun_on(cpu: usize, program: &Xdp, start: &Barrier, time: Duration) -> Result<()> {
+    let frame = Packet::ipv4(SOURCE_V4, HOST_V4).udp(4000, 9).build();
+    let pinned = scheduling::pin_to(cpu);
+    // Whoever fails comes here too, or the others would wait for it.
+    start.wait();
+    pinned?;
+    let begin = Instant::now();
+    while begin.elapsed() < time {
+        meter::run(program, &frame, CHUNK)?;
+    }
+    Ok(())
 }

@@ -4,10 +4,7 @@
 //! of packets, which is 3.9 million packets a second.
 
 use anyhow::{Context as _, Result};
-use aya::{
-    EbpfLoader,
-    maps::{Array, ProgramArray},
-};
+use aya::{EbpfLoader, maps::Array};
 use guard::kernel::Tick;
 use guard_common::{
     protocol::Protocol,
@@ -95,11 +92,7 @@ pub fn run(spoofed: u64) -> Result<Crowd> {
     for (slot, position) in slots.iter().zip(0..) {
         cycle.set(position, *slot, 0).context("filling CYCLE")?;
     }
-    let mut target: ProgramArray<_> = object
-        .take_map("TARGET")
-        .context("no map TARGET")?
-        .try_into()?;
-    target.set(0, kernel.program()?.fd()?, 0)?;
+    object::set_target(&mut object, kernel.program()?)?;
     let crowd = object::xdp(&mut object, "crowd")?;
     // The start of a TLS handshake: its payload is counted each time.
     let frame = Packet::ipv4(SOURCE_V4, HOST_V4)
