@@ -9,11 +9,15 @@
 extern crate std;
 
 pub mod addresses;
+pub mod departure;
+pub mod facts;
+pub mod known;
 pub mod limit;
 pub mod packet;
 #[cfg(feature = "user")]
 mod pod;
 pub mod protocol;
+pub mod ranges;
 pub mod reason;
 pub mod source;
 pub mod wire;

@@ -16,8 +16,9 @@ pub const DEBTS: usize = 2;
 /// Ticks by which a CPU's clock may lag behind what another CPU has just written down.
 const MAX_SKEW: u32 = 16;
 
-/// Debt of a full burst, before it is rounded to whole units.
-const SCALE: u64 = 1 << 31;
+/// Debt of a full burst, before it is rounded to whole units. Three binary digits are left above it
+/// for CPUs that charge at once.
+const SCALE: u64 = 1 << 29;
 /// Binary digits after the point of `cost` and `leak`.
 const FRACTION_BITS: u32 = 16;
 
@@ -46,7 +47,7 @@ impl Limit {
 
     /// Lets exactly `capacity` packets (at least 1) through at once, and as many again in every
     /// `burst_ns`, on a clock whose tick lasts `tick_ns`. Both times are at least 1. More than
-    /// 2^31 are cut to that many at once, at the same rate.
+    /// 2^29 are cut to that many at once, at the same rate.
     #[must_use]
     pub fn per_packet(capacity: u64, burst_ns: u64, tick_ns: u64) -> Self {
         let (asked, capacity) = (capacity.max(1), capacity.clamp(1, SCALE));
@@ -56,7 +57,7 @@ impl Limit {
         Self::new(cost << FRACTION_BITS, cost * capacity, burst_ns, tick_ns)
     }
 
-    /// The same for bytes (1 to 2^46, clamped). Each packet's debt is rounded up to 2^-31 of the
+    /// The same for bytes (1 to 2^44, clamped). Each packet's debt is rounded up to 2^-29 of the
     /// burst.
     #[must_use]
     pub fn per_byte(capacity: u64, burst_ns: u64, tick_ns: u64) -> Self {
@@ -97,7 +98,7 @@ impl Limit {
         if elapsed >= self.idle {
             return 0;
         }
-        // Cannot overflow: `elapsed × leak` is below `full × 2^16`, which is at most 2^47.
+        // Cannot overflow: `elapsed × leak` is below `full × 2^16`, which is at most 2^45.
         let leaked = (u64::from(elapsed) * self.leak) >> FRACTION_BITS;
         u64::from(debt).saturating_sub(leaked) as u32
     }
@@ -119,8 +120,9 @@ impl Limit {
 
 /// What one source owes.
 ///
-/// Two words, each read and written whole: two CPUs that serve one source at the same instant may
-/// each miss the other's last charge, and never see half of one.
+/// Two words, each read and written whole. CPUs that serve one source add to its debts; one of them
+/// begins each tick by taking off what has leaked. What others add while it does so is lost: a few
+/// nanoseconds a tick.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct Way {
@@ -144,18 +146,46 @@ const _: () = assert!(size_of::<Set>() == 64);
 #[derive(Debug)]
 pub struct Quote<'a> {
     way: &'a Way,
-    tag: u32,
-    now: u32,
-    debts: [u32; DEBTS],
+    /// The place's first word as it was, and as it is to be.
+    tag_and_tick: [u64; 2],
+    /// Debts without the packet, and what it costs. A carry between them cannot happen.
+    owed: u64,
+    costs: u64,
+}
+
+/// How words are changed that several CPUs share.
+pub trait Words {
+    /// Adds a number to a word, at once.
+    fn add(word: &Cell<u64>, number: u64);
+    /// Puts a word in the place of `old`, at once; false when something else stands there.
+    fn exchange(word: &Cell<u64>, old: u64, new: u64) -> bool;
+}
+
+/// Where there is one CPU.
+#[derive(Debug)]
+pub struct Alone;
+
+impl Words for Alone {
+    fn add(word: &Cell<u64>, number: u64) {
+        word.set(word.get().wrapping_add(number));
+    }
+
+    fn exchange(word: &Cell<u64>, old: u64, new: u64) -> bool {
+        word.get() == old && word.replace(new) == old
+    }
 }
 
 impl Quote<'_> {
     /// Writes the debt down.
     #[inline(always)]
-    pub fn pay(self) {
-        let [first, second] = self.debts;
-        self.way.tag_and_tick.set(pair(self.now, self.tag));
-        self.way.debts.set(pair(first, second));
+    pub fn pay<W: Words>(self) {
+        let [was, is] = self.tag_and_tick;
+        if was != is && W::exchange(&self.way.tag_and_tick, was, is) {
+            self.way.debts.set(self.owed + self.costs);
+        } else if self.way.tag_and_tick.get() >> 32 == is >> 32 {
+            // The tick had begun, or another CPU was faster: what it wrote stands.
+            W::add(&self.way.debts, self.costs);
+        }
     }
 }
 
@@ -171,6 +201,9 @@ impl Set {
     ///
     /// A source the set does not know starts without debt, in the place of the source that owes
     /// least: who owes nothing loses nothing, and who is over a limit stays.
+    ///
+    /// `least` says which place that is: [`Set::least`], called out of line in the kernel, since it
+    /// is long and known sources do without.
     #[inline(always)]
     pub fn quote(
         &self,
@@ -178,21 +211,26 @@ impl Set {
         now: u32,
         limits: &[Limit; DEBTS],
         units: [u32; DEBTS],
+        least: impl FnOnce() -> usize,
     ) -> Result<Quote<'_>, usize> {
-        let (way, mut debts) = match self.find(tag) {
-            Some(way) => (way, way.owed(now, limits)),
-            None => (self.least(now, limits), [0; DEBTS]),
+        let (way, owed, replaces) = match self.find(tag) {
+            Some(way) => (way, way.owed(now, limits), false),
+            None => (&self.ways[least() % WAYS], [0; DEBTS], true),
         };
+        let mut costs = [0; DEBTS];
         for i in 0..DEBTS {
             if units[i] != 0 {
-                debts[i] = limits[i].charged(debts[i], units[i]).ok_or(i)?;
+                costs[i] = limits[i].charged(owed[i], units[i]).ok_or(i)? - owed[i];
             }
         }
+        let was = way.tag_and_tick.get();
+        // A CPU whose clock lags does not set it back.
+        let lags = !replaces && way.elapsed(now) == 0;
         Ok(Quote {
             way,
-            tag,
-            now,
-            debts,
+            tag_and_tick: [was, if lags { was } else { pair(now, tag) }],
+            owed: pair(owed[0], owed[1]),
+            costs: pair(costs[0], costs[1]),
         })
     }
 
@@ -203,12 +241,14 @@ impl Set {
             .find(|way| (way.tag_and_tick.get() >> 32) as u32 == tag)
     }
 
+    /// The place of the source that owes least at tick `now`.
     #[inline(always)]
-    fn least(&self, now: u32, limits: &[Limit; DEBTS]) -> &Way {
-        let mut least = &self.ways[0];
-        let mut least_owed = least.most_owed(now, limits);
-        for way in &self.ways[1..] {
-            let owed = way.most_owed(now, limits);
+    #[must_use]
+    pub fn least(&self, now: u32, limits: &[Limit; DEBTS]) -> usize {
+        let mut least = 0;
+        let mut least_owed = self.ways[0].most_owed(now, limits);
+        for way in 1..WAYS {
+            let owed = self.ways[way].most_owed(now, limits);
             if owed < least_owed {
                 (least, least_owed) = (way, owed);
             }
@@ -218,16 +258,22 @@ impl Set {
 }
 
 impl Way {
-    /// What is owed to each limit at tick `now`.
+    /// Ticks since the debts were written down.
     #[inline(always)]
-    fn owed(&self, now: u32, limits: &[Limit; DEBTS]) -> [u32; DEBTS] {
+    fn elapsed(&self, now: u32) -> u32 {
         // The tick counter wraps; so does the difference, rightly.
         let elapsed = now.wrapping_sub(self.tag_and_tick.get() as u32);
-        let elapsed = if elapsed >= MAX_SKEW.wrapping_neg() {
+        if elapsed >= MAX_SKEW.wrapping_neg() {
             0
         } else {
             elapsed
-        };
+        }
+    }
+
+    /// What is owed to each limit at tick `now`.
+    #[inline(always)]
+    fn owed(&self, now: u32, limits: &[Limit; DEBTS]) -> [u32; DEBTS] {
+        let elapsed = self.elapsed(now);
         let word = self.debts.get();
         let mut debts = [word as u32, (word >> 32) as u32];
         for i in 0..DEBTS {

@@ -23,7 +23,8 @@ fn send_units(
     limits: &[Limit; DEBTS],
     units: [u32; DEBTS],
 ) -> Result<(), usize> {
-    set.quote(tag, now, limits, units).map(Quote::pay)
+    set.quote(tag, now, limits, units, || set.least(now, limits))
+        .map(Quote::pay::<Alone>)
 }
 
 /// How many of `attempts` get through at one instant.
@@ -88,7 +89,7 @@ fn the_extremes_of_a_limit_hold() {
 #[test]
 fn a_burst_too_large_to_hold_keeps_its_rate() {
     let huge = Limit::per_packet(1 << 40, 1 << 50, TICK_NS);
-    let cut = Limit::per_packet(1 << 31, 1 << 41, TICK_NS);
+    let cut = Limit::per_packet(1 << 29, 1 << 39, TICK_NS);
     assert_eq!(huge, cut);
 }
 
@@ -243,7 +244,7 @@ fn refused_packets_cost_nothing() {
         Err(0),
         "the first limit is asked first"
     );
-    let quote = set.quote(11, 7, &limits, [1, 1]);
+    let quote = set.quote(11, 7, &limits, [1, 1], || set.least(7, &limits));
     assert!(quote.is_ok(), "a new source, not paid for");
     assert_eq!(state(&set), before);
 }

@@ -63,14 +63,65 @@ pub enum Packet {
 /// An IP packet whose headers are sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpPacket {
-    /// Where it says it comes from.
-    pub source: Address,
+    /// Where it says it comes from, as 16 bytes: see [`IpPacket::source`].
+    pub address: [u64; 2],
     /// Link-layer header and IP packet in bytes, without Ethernet padding.
     pub frame_len: u32,
     /// It is a part of a packet, the first one or a later one.
     pub fragment: bool,
     /// What follows the IP headers.
-    pub transport: Transport,
+    pub kind: Kind,
+    /// The TCP header; [`Tcp::NONE`] where there is none. See [`IpPacket::transport`].
+    pub tcp: Tcp,
+}
+
+/// What a packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A TCP segment with its whole header.
+    Tcp,
+    /// A UDP datagram with its whole header.
+    Udp,
+    /// ICMPv6 neighbour discovery (RFC 4861), sent by a neighbour: hop limit 255.
+    NeighbourDiscovery,
+    /// Any other ICMP or ICMPv6 message.
+    Icmp,
+    /// Any other protocol, and fragments that do not start a packet.
+    Other,
+}
+
+impl IpPacket {
+    /// Where it says it comes from.
+    #[inline(always)]
+    #[must_use]
+    pub fn source(&self) -> Address {
+        Address::of(self.address)
+    }
+
+    /// What follows the IP headers, with the TCP header where there is one. The packet path does
+    /// without: the verifier minds values that only some packets have.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        match self.kind {
+            Kind::Tcp => Transport::Tcp(self.tcp),
+            Kind::Udp => Transport::Udp,
+            Kind::NeighbourDiscovery => Transport::NeighbourDiscovery,
+            Kind::Icmp => Transport::Icmp,
+            Kind::Other => Transport::Other,
+        }
+    }
+}
+
+impl Tcp {
+    /// No header.
+    pub const NONE: Self = Self {
+        source_port: 0,
+        port: 0,
+        seq: 0,
+        opens: false,
+        payload_offset: 0,
+        payload_len: 0,
+    };
 }
 
 /// The transport header, as far as decisions need it.
@@ -119,29 +170,33 @@ pub enum Unsound {
     Fragment,
 }
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
-const PROTOCOL_ICMP: u8 = 1;
-const PROTOCOL_TCP: u8 = 6;
-const PROTOCOL_UDP: u8 = 17;
+pub(crate) const PROTOCOL_ICMP: u8 = 1;
+pub(crate) const PROTOCOL_TCP: u8 = 6;
+pub(crate) const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_ROUTING: u8 = 43;
 const PROTOCOL_FRAGMENT: u8 = 44;
 const PROTOCOL_AUTHENTICATION: u8 = 51;
-const PROTOCOL_ICMPV6: u8 = 58;
+pub(crate) const PROTOCOL_ICMPV6: u8 = 58;
 const PROTOCOL_DESTINATION: u8 = 60;
 const PROTOCOL_MOBILITY: u8 = 135;
 
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
 const MAX_VLAN_TAGS: usize = 2;
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
+pub(crate) const IPV4_LEN: usize = 20;
+pub(crate) const IPV6_LEN: usize = 40;
 const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 const ICMPV6_LEN: usize = 4;
+pub(crate) const TCP_FIN: u8 = 0x01;
+pub(crate) const TCP_SYN: u8 = 0x02;
+pub(crate) const TCP_RST: u8 = 0x04;
+pub(crate) const TCP_ACK: u8 = 0x10;
 /// Only frames longer than an IP length field can say may say nothing (BIG TCP, generic mode).
 const MAX_IP_LEN: usize = 65_535;
 
@@ -152,7 +207,7 @@ const MAX_IP_LEN: usize = 65_535;
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     let (ethertype, offset) = link(frame)?;
-    let (source, payload) = match ethertype {
+    let (address, payload) = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, offset)?,
         ETHERTYPE_IPV6 => ipv6(frame, offset)?,
         _ => return Ok(Packet::NotIp),
@@ -162,17 +217,19 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
         offset: frame.settled(payload.offset),
         ..payload
     };
+    let (kind, tcp) = transport(frame, payload)?;
     Ok(Packet::Ip(IpPacket {
-        source,
+        address,
         frame_len,
         fragment: payload.fragment.partial,
-        transport: transport(frame, payload)?,
+        kind,
+        tcp,
     }))
 }
 
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
 #[inline(always)]
-fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
+pub(crate) fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
     let header: &[u8; ETHERNET_LEN] = frame.bytes(0).ok_or(Unsound::OutOfReach)?;
     let mut ethertype = u16::from_be_bytes([header[12], header[13]]);
     let mut offset = ETHERNET_LEN;
@@ -197,7 +254,7 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
+fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payload), Unsound> {
     let header: &[u8; IPV4_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let claimed = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -213,11 +270,11 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload
         fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
     };
     let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
-    Ok((Address::V4(source), payload))
+    Ok((Address::V4(source).words(), payload))
 }
 
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<(Address, Payload), Unsound> {
+fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payload), Unsound> {
     let header: &[u8; IPV6_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let len = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
         // A packet may end with its header: "no next header" (RFC 8200 section 4.7).
@@ -255,7 +312,7 @@ fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result
 }
 
 #[inline(always)]
-fn ipv6_source(header: &[u8; IPV6_LEN]) -> Address {
+fn ipv6_source(header: &[u8; IPV6_LEN]) -> [u64; 2] {
     let word = |at: usize| {
         u64::from_ne_bytes([
             header[at],
@@ -268,50 +325,60 @@ fn ipv6_source(header: &[u8; IPV6_LEN]) -> Address {
             header[at + 7],
         ])
     };
-    Address::from_v6([word(8), word(16)])
+    [word(8), word(16)]
 }
 
 impl Address {
+    /// What comes before the IPv4 address in the low half of its IPv6 form.
+    const MAPPED: u64 = 0xffff;
+
     /// The address of these 16 bytes, two words in network order. `::ffff:a.b.c.d` is the IPv4
     /// address `a.b.c.d` (RFC 4291 section 2.5.5.2).
     #[inline(always)]
     #[must_use]
-    pub fn from_v6(words: [u64; 2]) -> Self {
-        let low = u64::from_be(words[1]);
-        if words[0] == 0 && low >> 32 == 0xffff {
+    pub const fn of(words: [u64; 2]) -> Self {
+        let [high, low] = words;
+        let low = u64::from_be(low);
+        if high == 0 && low >> 32 == Self::MAPPED {
             return Self::V4((low as u32).to_be());
         }
         Self::V6(words)
     }
+
+    /// Its 16 bytes, of which [`Address::of`] makes it again.
+    #[inline(always)]
+    #[must_use]
+    pub const fn words(self) -> [u64; 2] {
+        match self {
+            Self::V4(word) => [0, (Self::MAPPED << 32 | u32::from_be(word) as u64).to_be()],
+            Self::V6(words) => words,
+        }
+    }
 }
 
 #[inline(always)]
-fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<(Kind, Tcp), Unsound> {
     if at.fragment.offset != 0 {
         // One unit into the packet lie the TCP flags (RFC 3128).
         let hides = at.fragment.offset == 1 && at.protocol == PROTOCOL_TCP;
         return if hides {
             Err(Unsound::Fragment)
         } else {
-            Ok(Transport::Other)
+            Ok((Kind::Other, Tcp::NONE))
         };
     }
-    match at.protocol {
-        PROTOCOL_TCP => tcp(frame, at),
-        PROTOCOL_UDP => udp(frame, at),
-        PROTOCOL_ICMPV6 => icmpv6(frame, at),
-        PROTOCOL_ICMP => Ok(Transport::Icmp),
-        _ => Ok(Transport::Other),
-    }
+    let kind = match at.protocol {
+        PROTOCOL_TCP => return Ok((Kind::Tcp, tcp(frame, at)?)),
+        PROTOCOL_UDP => udp(frame, at)?,
+        PROTOCOL_ICMPV6 => icmpv6(frame, at)?,
+        PROTOCOL_ICMP => Kind::Icmp,
+        _ => Kind::Other,
+    };
+    Ok((kind, Tcp::NONE))
 }
 
 #[inline(always)]
-fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
-    const FIN: u8 = 0x01;
-    const SYN: u8 = 0x02;
-    const RST: u8 = 0x04;
-    const ACK: u8 = 0x10;
-
+fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
     if at.len < TCP_LEN {
         return Err(at.fragment.cut_short());
     }
@@ -319,26 +386,26 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     let header_len = usize::from(header[12] >> 4) * 4;
     let flags = header[13];
     // No state of a connection takes these (RFC 9293 section 3.10.7); scanners send them.
-    let is_impossible =
-        flags & (SYN | ACK | RST) == 0 || (flags & SYN != 0 && flags & (FIN | RST) != 0);
+    let is_impossible = flags & (TCP_SYN | TCP_ACK | TCP_RST) == 0
+        || (flags & TCP_SYN != 0 && flags & (TCP_FIN | TCP_RST) != 0);
     if header_len < TCP_LEN || is_impossible {
         return Err(Unsound::Malformed);
     }
     if header_len > at.len {
         return Err(at.fragment.cut_short());
     }
-    Ok(Transport::Tcp(Tcp {
+    Ok(Tcp {
         source_port: u16::from_be_bytes([header[0], header[1]]),
         port: u16::from_be_bytes([header[2], header[3]]),
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        opens: flags & (SYN | ACK) == SYN,
+        opens: flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
         payload_offset: (at.offset + header_len) as u16,
         payload_len: (at.len - header_len) as u32,
-    }))
+    })
 }
 
 #[inline(always)]
-fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Kind, Unsound> {
     if at.len < UDP_LEN {
         return Err(at.fragment.cut_short());
     }
@@ -349,21 +416,21 @@ fn udp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> 
     if unsound {
         Err(Unsound::Malformed)
     } else {
-        Ok(Transport::Udp)
+        Ok(Kind::Udp)
     }
 }
 
 /// Neighbour discovery comes from a neighbour, so no router has lowered its hop limit, and it is
 /// never fragmented (RFC 4861 section 7.1, RFC 6980).
 #[inline(always)]
-fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Transport, Unsound> {
+fn icmpv6<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Kind, Unsound> {
     let from_neighbour = at.hop_limit == 255 && !at.fragment.partial && at.len >= ICMPV6_LEN;
     if !from_neighbour {
-        return Ok(Transport::Icmp);
+        return Ok(Kind::Icmp);
     }
     match frame.bytes::<ICMPV6_LEN>(at.offset) {
-        Some([133..=137, ..]) => Ok(Transport::NeighbourDiscovery),
-        Some(_) => Ok(Transport::Icmp),
+        Some([133..=137, ..]) => Ok(Kind::NeighbourDiscovery),
+        Some(_) => Ok(Kind::Icmp),
         None => Err(Unsound::OutOfReach),
     }
 }

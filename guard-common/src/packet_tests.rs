@@ -100,7 +100,7 @@ fn ip(frame: &[u8]) -> IpPacket {
 }
 
 fn tcp_of(frame: &[u8]) -> Tcp {
-    match ip(frame).transport {
+    match ip(frame).transport() {
         Transport::Tcp(tcp) => tcp,
         other => panic!("no TCP segment: {other:?}"),
     }
@@ -110,7 +110,7 @@ fn tcp_of(frame: &[u8]) -> Tcp {
 fn a_segment_is_what_it_says() {
     let frame = tcp_v4(b"GET / HTTP/1.1\r\n\r\n");
     let packet = ip(&frame);
-    assert_eq!(packet.source, Address::V4(u32::from_ne_bytes(V4.0)));
+    assert_eq!(packet.source(), Address::V4(u32::from_ne_bytes(V4.0)));
     assert_eq!(packet.frame_len as usize, frame.len());
     let tcp = tcp_of(&frame);
     assert_eq!((tcp.source_port, tcp.port, tcp.seq), (40_000, 443, 7));
@@ -156,7 +156,7 @@ fn padding_is_no_payload() {
     let mut frame = udp_v4(b"");
     frame.resize(60, b'x');
     assert_eq!(
-        (ip(&frame).transport, ip(&frame).frame_len),
+        (ip(&frame).transport(), ip(&frame).frame_len),
         (Transport::Udp, 42)
     );
 }
@@ -275,7 +275,7 @@ fn a_udp_length_agrees_with_the_packet() {
     }
     // A first fragment holds only part of what its UDP header claims.
     let first = with(claims(2_000), IP + 6, &[0x20, 0]);
-    assert_eq!(ip(&first).transport, Transport::Udp);
+    assert_eq!(ip(&first).transport(), Transport::Udp);
     assert_eq!(
         read(&with(first, L4_V4 + 4, &[0, 7])),
         Err(Unsound::Malformed)
@@ -286,26 +286,26 @@ fn a_udp_length_agrees_with_the_packet() {
 fn fragments_are_judged_by_what_they_hide() {
     let fragment = |field: u16| with(tcp_v4(b"payload"), IP + 6, &field.to_be_bytes());
     assert!(
-        matches!(ip(&fragment(0x2000)).transport, Transport::Tcp(_)),
+        matches!(ip(&fragment(0x2000)).transport(), Transport::Tcp(_)),
         "a first, whole one"
     );
     assert!(
-        matches!(ip(&fragment(0x4000)).transport, Transport::Tcp(_)),
+        matches!(ip(&fragment(0x4000)).transport(), Transport::Tcp(_)),
         "do not fragment"
     );
     assert_eq!(
-        ip(&fragment(0x2002)).transport,
+        ip(&fragment(0x2002)).transport(),
         Transport::Other,
         "a later one"
     );
     assert_eq!(
-        ip(&fragment(0x00b9)).transport,
+        ip(&fragment(0x00b9)).transport(),
         Transport::Other,
         "the last one"
     );
     let udp = with(udp_v4(b"payload"), IP + 6, &[0x20, 1]);
     assert_eq!(
-        ip(&udp).transport,
+        ip(&udp).transport(),
         Transport::Other,
         "UDP has no flags to hide"
     );

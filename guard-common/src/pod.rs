@@ -3,7 +3,9 @@
 
 use crate::{
     addresses::{Ipv4Line, Ipv6Line},
-    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings},
+    limit::Limit,
+    ranges::{Ipv4Range, Ipv6Range, Root},
+    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings, Variables},
 };
 
 macro_rules! plain_data {
@@ -19,9 +21,14 @@ plain_data!(
     Counter,
     EventBudget,
     Ipv4Line,
+    Ipv4Range,
     Ipv6Line,
+    Ipv6Range,
+    Limit,
+    Root,
     ServiceIpv4,
     ServiceIpv6,
     ServicePort,
-    Settings
+    Settings,
+    Variables
 );

@@ -58,11 +58,21 @@ pub enum Reason {
     Plaintext = 9,
     /// The whole host's budget for packets of this kind is spent: ICMP, fragments, UDP.
     LimitProtocol = 10,
+    /// It claims one of the host's own addresses, and comes from outside.
+    Spoofed = 11,
+    /// The source is over its limit to this service: packets, bytes or SYNs.
+    LimitService = 12,
+    /// The network around the source is over its limit: the IPv4 /24 or IPv6 /48.
+    LimitAggregate = 13,
+    /// What sources that are not known may send together is spent.
+    NewSources = 14,
+    /// The source is banned for having stayed over its limit.
+    Ban = 15,
 }
 
 impl Reason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 16] = [
         Self::Pass,
         Self::Allow,
         Self::Deny,
@@ -74,6 +84,11 @@ impl Reason {
         Self::LimitConnections,
         Self::Plaintext,
         Self::LimitProtocol,
+        Self::Spoofed,
+        Self::LimitService,
+        Self::LimitAggregate,
+        Self::NewSources,
+        Self::Ban,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -93,7 +108,19 @@ impl Reason {
             Self::LimitConnections => "limit_connections",
             Self::Plaintext => "plaintext",
             Self::LimitProtocol => "limit_protocol",
+            Self::Spoofed => "spoofed",
+            Self::LimitService => "limit_service",
+            Self::LimitAggregate => "limit_aggregate",
+            Self::NewSources => "new_sources",
+            Self::Ban => "ban",
         }
+    }
+
+    /// The reason with this number; of numbers that none has, any.
+    #[inline(always)]
+    #[must_use]
+    pub const fn known(number: u8) -> Self {
+        Self::ALL[number as usize % Self::COUNT]
     }
 
     /// The reason with this number, if there is one.

@@ -12,25 +12,10 @@ pub struct Slot {
 }
 
 impl Slot {
-    /// The slot of whoever `address` belongs to: the IPv4 address, or the IPv6 prefix that
-    /// `ipv6_mask` (two words in network order) leaves.
-    ///
-    /// The hash is seeded so that nobody outside can aim two sources at one slot.
-    #[inline(always)]
+    /// The slot of whoever `address` belongs to: see [`hash`].
     #[must_use]
     pub fn of(address: Address, ipv6_mask: [u64; 2], seed: [u64; 2]) -> Self {
-        Self::from_hash(match address {
-            Address::V4(word) => mix(u64::from(word) ^ seed[0]),
-            Address::V6([high, low]) => {
-                let prefix = mix((high & ipv6_mask[0]) ^ seed[1]);
-                // A mask of /64 or shorter is a constant to the verifier, which drops this half.
-                if ipv6_mask[1] == 0 {
-                    prefix
-                } else {
-                    mix(prefix ^ (low & ipv6_mask[1]))
-                }
-            }
-        })
+        Self::from_hash(hash(address, ipv6_mask, seed))
     }
 
     /// The slot of a value that is already well mixed.
@@ -41,6 +26,37 @@ impl Slot {
             set: hash as u32,
             tag: (hash >> 32) as u32 | 1,
         }
+    }
+}
+
+/// A number for whoever `address` belongs to: the IPv4 address, or the IPv6 prefix that
+/// `ipv6_mask` (two words in network order) leaves.
+///
+/// It is seeded so that nobody outside can aim two sources at one slot.
+#[inline(always)]
+#[must_use]
+pub const fn hash(address: Address, ipv6_mask: [u64; 2], seed: [u64; 2]) -> u64 {
+    match address {
+        Address::V4(word) => mix(word as u64 ^ seed[0]),
+        Address::V6([high, low]) => {
+            let prefix = mix((high & ipv6_mask[0]) ^ seed[1]);
+            // A mask of /64 or shorter is a constant to the verifier, which drops this half.
+            if ipv6_mask[1] == 0 {
+                prefix
+            } else {
+                mix(prefix ^ (low & ipv6_mask[1]))
+            }
+        }
+    }
+}
+
+/// A number for the network around `address`: its IPv4 /24, or its IPv6 /48.
+#[inline(always)]
+#[must_use]
+pub const fn network(address: Address, seed: [u64; 2]) -> u64 {
+    match address {
+        Address::V4(word) => mix((word & u32::from_ne_bytes([255, 255, 255, 0])) as u64 ^ seed[0]),
+        Address::V6([high, _]) => mix((high & ipv6_mask(48)[0]) ^ seed[1]),
     }
 }
 
@@ -76,7 +92,7 @@ mod tests {
             .expect("an address")
             .octets();
         let word = |at: usize| u64::from_ne_bytes(*bytes[at..].first_chunk().expect("8 bytes"));
-        Address::from_v6([word(0), word(8)])
+        Address::of([word(0), word(8)])
     }
 
     #[test]
@@ -94,6 +110,15 @@ mod tests {
         assert_ne!(of("2001:db8::1", 64), of("2001:db8:0:1::1", 64));
         assert_ne!(of("2001:db8::1", 128), of("2001:db8::2", 128));
         assert_eq!(of("2001:db8:0:1::1", 48), of("2001:db8:0:2::1", 48));
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_24_and_an_ipv6_48() {
+        let of = |text| network(v6(text), SEED);
+        assert_eq!(of("::ffff:192.0.2.1"), of("::ffff:192.0.2.255"));
+        assert_ne!(of("::ffff:192.0.2.1"), of("::ffff:192.0.3.1"));
+        assert_eq!(of("2001:db8:1::1"), of("2001:db8:1:ffff::2"));
+        assert_ne!(of("2001:db8:1::1"), of("2001:db8:2::1"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -49,6 +49,8 @@ pub struct Settings {
     pub limit_bytes: Limit,
     /// Budgets of the whole host, by [`Budget`].
     pub budgets: [Limit; Budget::COUNT as usize],
+    /// Packets and SYNs of an IPv4 /24 or IPv6 /48.
+    pub aggregates: [Limit; DEBTS],
     /// Makes slots unpredictable from outside.
     pub hash_seed: [u64; 2],
     /// Which part of an IPv6 address is the source: two words in network order.
@@ -65,14 +67,6 @@ pub struct Settings {
     pub interfaces: u32,
     /// Not zero: there are services, so their ports are looked up.
     pub services: u32,
-    /// Not zero: the trie of IPv4 rules holds prefixes, so each packet asks it.
-    pub rules_v4: u32,
-    /// The same for IPv6.
-    pub rules_v6: u32,
-    /// Not zero: there are rules for single IPv4 addresses.
-    pub addresses_v4: u32,
-    /// The same for IPv6.
-    pub addresses_v6: u32,
     /// Lines of the table of IPv4 addresses less one; their number is a power of two.
     pub address_mask_v4: u32,
     /// The same for IPv6.
@@ -81,10 +75,31 @@ pub struct Settings {
     pub ticks_per_second: u32,
     /// Events a second, CPU and [`EventClass`].
     pub event_budget: u32,
+    /// Sets of the table of networks less one; their number is a power of two.
+    pub network_mask: u32,
+    /// Lines of the table of known sources less one; their number is a power of two.
+    pub known_mask: u32,
+    /// Ticks for which a source is known after the host last sent it something.
+    pub known_ticks: u32,
+    /// Not zero: some service has limits of its own.
+    pub service_limits: u32,
+    /// The host's ephemeral ports: the first in the low half, the last in the high one.
+    pub ephemeral_ports: u32,
     /// Not zero: the program answers with more than the action, see [`Told`]. For test-runs only.
     pub tells: u32,
-    /// Zero.
-    pub reserved: u32,
+}
+
+/// What changes while the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct Variables {
+    /// Which half of the ranges holds, of IPv4 and of IPv6: 1 or 2; zero says that there are none.
+    pub halves: [u32; 2],
+}
+
+impl Variables {
+    /// Those of a program that has just been loaded.
+    pub const NONE: Self = Self { halves: [0; 2] };
 }
 
 /// What the program answers when [`Settings::tells`]: the action, and which verdict and reason it
@@ -114,6 +129,7 @@ impl Settings {
         limits: [Limit::OFF; DEBTS],
         limit_bytes: Limit::OFF,
         budgets: [Limit::OFF; Budget::COUNT as usize],
+        aggregates: [Limit::OFF; DEBTS],
         hash_seed: [0; 2],
         ipv6_mask: [u64::MAX, 0],
         abi_version: ABI_VERSION,
@@ -122,20 +138,21 @@ impl Settings {
         dry_run: 0,
         interfaces: 1,
         services: 0,
-        rules_v4: 0,
-        rules_v6: 0,
-        addresses_v4: 0,
-        addresses_v6: 0,
         address_mask_v4: 0,
         address_mask_v6: 0,
         ticks_per_second: 1,
         event_budget: 0,
+        network_mask: 0,
+        known_mask: 0,
+        known_ticks: 0,
+        service_limits: 0,
+        ephemeral_ports: 0,
         tells: 0,
-        reserved: 0,
     };
 }
 
-/// Kinds of packets that all sources together have one budget for. A packet is of one kind at most.
+/// Kinds of packets that all sources together have one budget for. A packet is of one of the first
+/// three at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Budget {
@@ -145,11 +162,13 @@ pub enum Budget {
     Fragments = 1,
     /// UDP datagrams that are whole.
     Udp = 2,
+    /// All packets of sources that are not known. Beside the others: a packet may be of it too.
+    NewSources = 3,
 }
 
 impl Budget {
     /// How many there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 4;
 }
 
 /// Packets and bytes under one verdict and reason, one a CPU.
@@ -174,19 +193,66 @@ impl Counter {
     }
 }
 
-/// Key of the IPv4 prefixes, as the kernel's longest-prefix trie wants its bytes.
+/// An IPv4 address in network order, as the kernel's longest-prefix trie wants its bytes.
 pub type Ipv4Word = u32;
-/// Key of the IPv6 prefixes: two words in network order, aligned as 32-bit words.
+/// An IPv6 address in network order, aligned as 32-bit words.
 pub type Ipv6Words = [u32; 4];
 
-/// What a rule says of its prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is said of a source.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u32)]
 pub enum Rule {
     /// Skip deny and limits.
     Allow = 1,
     /// Drop.
     Deny = 2,
+    /// The address is the host's own: nobody else has it.
+    Own = 3,
+}
+
+/// A rule as the tables hold it: a [`Rule`] in the lowest two bits, its number above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct RuleWord(pub u32);
+
+impl RuleWord {
+    /// No rule.
+    pub const NONE: Self = Self(0);
+    /// Numbers are below this.
+    pub const NUMBERS: u32 = 1 << 30;
+
+    /// The rule of that number, below [`RuleWord::NUMBERS`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(rule: Rule, number: u32) -> Self {
+        Self(number << 2 | rule as u32)
+    }
+
+    /// Whether there is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_some(&self) -> bool {
+        self.0 != 0
+    }
+
+    /// What it says, if there is one.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rule(self) -> Option<Rule> {
+        match self.0 & 3 {
+            1 => Some(Rule::Allow),
+            2 => Some(Rule::Deny),
+            3 => Some(Rule::Own),
+            _ => None,
+        }
+    }
+
+    /// Its number.
+    #[inline(always)]
+    #[must_use]
+    pub const fn number(self) -> u32 {
+        self.0 >> 2
+    }
 }
 
 /// Key of a service's own list of IPv4 sources.
@@ -215,8 +281,8 @@ pub struct ServiceIpv6 {
 pub struct ServicePort {
     /// Position of the service plus one. Zero: none.
     pub service_plus_one: u16,
-    /// Bits of [`ServicePort::CHECK`], [`ServicePort::FLAG`], [`ServicePort::DROP`] and
-    /// [`ServicePort::ACL`].
+    /// Bits of [`ServicePort::CHECK`], [`ServicePort::FLAG`], [`ServicePort::DROP`],
+    /// [`ServicePort::ACL`] and [`ServicePort::LIMITS`].
     pub flags: u16,
 }
 
@@ -229,7 +295,12 @@ impl ServicePort {
     pub const DROP: u16 = 4;
     /// Only listed sources may come in.
     pub const ACL: u16 = 8;
+    /// The service has limits of its own.
+    pub const LIMITS: u16 = 16;
 }
+
+/// What a source may send to a service: packets, SYNs and bytes.
+pub type ServiceLimits = [Limit; 3];
 
 /// Position of the count of payloads of a service that start with a protocol.
 #[inline(always)]
@@ -311,7 +382,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 6 + 16 * 2 + 4 * 16);
+    assert!(size_of::<Settings>() == 24 * 9 + 16 * 2 + 4 * 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

@@ -2,7 +2,7 @@
 
 use aya_ebpf::bindings::BPF_RB_NO_WAKEUP;
 use guard_common::{
-    packet::{Address, IpPacket, Tcp, Transport},
+    facts::Facts,
     protocol::Protocol,
     reason::{Reason, Verdict},
     wire::{Event, EventClass, Excerpt},
@@ -12,36 +12,30 @@ use crate::{maps, packet::XdpFrame, pipeline::Refused, settings};
 
 /// Tells of a packet that was refused. Plaintext has told already: [`plaintext`].
 #[inline(always)]
-pub(crate) fn refused(frame: &XdpFrame<'_>, packet: &IpPacket, reason: Reason, now: u32) {
-    if reason == Reason::Plaintext || !agreed(EventClass::Refused, now) {
+pub(crate) fn refused(frame: &XdpFrame<'_>, facts: &Facts, reason: Reason) {
+    if reason == Reason::Plaintext || !agreed(EventClass::Refused, facts.now) {
         return;
     }
     let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
         return lost(EventClass::Refused);
     };
-    entry.write(describe(frame, packet, Refused::verdict(), reason));
+    entry.write(describe(frame, facts, Refused::verdict(), reason));
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
 /// Tells of a plaintext payload, with its first bytes.
 #[inline(always)]
-pub(crate) fn plaintext(
-    frame: &XdpFrame<'_>,
-    packet: &IpPacket,
-    tcp: &Tcp,
-    found: &Plaintext,
-    now: u32,
-) {
-    if !agreed(EventClass::Plaintext, now) {
+pub(crate) fn plaintext(frame: &XdpFrame<'_>, facts: &Facts, found: &Plaintext) {
+    if !agreed(EventClass::Plaintext, facts.now) {
         return;
     }
     let Some(mut entry) = maps::EVENTS.reserve::<Excerpt>(0) else {
         return lost(EventClass::Plaintext);
     };
-    let mut event = describe(frame, packet, found.verdict, Reason::Plaintext);
+    let mut event = describe(frame, facts, found.verdict, Reason::Plaintext);
     event.protocol = found.protocol as u8;
     event.service_plus_one = found.service_plus_one;
-    frame.excerpt(tcp, event, &mut entry);
+    frame.excerpt(facts, event, &mut entry);
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
@@ -53,19 +47,15 @@ pub(crate) struct Plaintext {
 }
 
 #[inline(always)]
-fn describe(frame: &XdpFrame<'_>, packet: &IpPacket, verdict: Verdict, reason: Reason) -> Event {
-    let (source_port, port, seq) = match &packet.transport {
-        Transport::Tcp(tcp) => (tcp.source_port, tcp.port, tcp.seq),
-        _ => (0, 0, 0),
-    };
+fn describe(frame: &XdpFrame<'_>, facts: &Facts, verdict: Verdict, reason: Reason) -> Event {
     Event {
-        source: address_bytes(packet.source),
-        seq,
+        source: address_bytes(facts.address()),
+        seq: facts.seq,
         interface: frame.interface(),
-        packet_bytes: packet.frame_len,
+        packet_bytes: facts.bytes,
         excerpt_len: 0,
-        source_port,
-        port,
+        source_port: facts.source_port,
+        port: facts.port,
         service_plus_one: 0,
         verdict: verdict as u8,
         reason: reason as u8,
@@ -76,11 +66,8 @@ fn describe(frame: &XdpFrame<'_>, packet: &IpPacket, verdict: Verdict, reason: R
 
 /// An IPv4 address in its IPv6-mapped form (RFC 4291 section 2.5.5.2).
 #[inline(always)]
-fn address_bytes(address: Address) -> [u8; 16] {
-    let [high, low] = match address {
-        Address::V4(word) => [0, u64::from(u32::from_be(word)) | 0xffff_0000_0000],
-        Address::V6([high, low]) => [u64::from_be(high), u64::from_be(low)],
-    };
+fn address_bytes([high, low]: [u64; 2]) -> [u8; 16] {
+    let [high, low] = [u64::from_be(high), u64::from_be(low)];
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 

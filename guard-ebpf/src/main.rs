@@ -10,7 +10,9 @@
 )]
 
 mod clock;
+mod departure;
 mod events;
+mod forget;
 mod maps;
 mod packet;
 mod pipeline;
@@ -18,13 +20,23 @@ mod settings;
 mod stages;
 mod startup;
 
-use aya_ebpf::{macros::xdp, programs::XdpContext};
+use aya_ebpf::{
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
 
 /// Judges every packet that arrives on a protected interface.
 #[xdp(frags)]
 #[inline(always)]
 pub fn guard(ctx: XdpContext) -> u32 {
     pipeline::run(&ctx)
+}
+
+/// Sees every packet that leaves by a protected interface.
+#[classifier]
+#[inline(always)]
+pub fn guard_egress(ctx: TcContext) -> i32 {
+    departure::run(&ctx)
 }
 
 /// Run once, by the agent at its start: says in the log what the kernel side was told, and reads

@@ -1,17 +1,23 @@
 //! Every map: what it holds, who writes it and who reads it.
 
+use core::cell::UnsafeCell;
+
 use aya_ebpf::{
     macros::map,
     maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use guard_common::{
-    addresses::{Found, Ipv4Line, Ipv6Line},
+    addresses::{Ipv4Line, Ipv6Line, Line as _},
+    known::Known,
     limit::Set,
     packet::Address,
     protocol::Protocol,
+    ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
+    source::Slot,
     wire::{
         Budget, Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES,
-        MAX_SERVICES, OPENING_SLOTS, ServiceIpv4, ServiceIpv6, ServicePort,
+        MAX_SERVICES, OPENING_SLOTS, RuleWord, ServiceIpv4, ServiceIpv6, ServiceLimits,
+        ServicePort, Variables,
     },
 };
 
@@ -29,6 +35,25 @@ struct Shared<T>(T);
 // SAFETY: the kernel's memory model lets CPUs race on aligned words, and `Set` is made of such;
 // what a lost race costs stands there.
 unsafe impl Sync for Shared<Set> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Known> {}
+// SAFETY: as above; it is only read here.
+unsafe impl Sync for Shared<UnsafeCell<Variables>> {}
+
+/// A variable, read anew each time.
+macro_rules! variable {
+    ($($field:tt)+) => {
+        // SAFETY: an aligned word, which the agent writes whole.
+        unsafe { (&raw const (*VARIABLES.0.get()).$($field)+).read_volatile() }
+    };
+}
+
+/// Families of addresses, as [`Variables::halves`] has them.
+#[derive(Clone, Copy)]
+pub(crate) enum Family {
+    V4,
+    V6,
+}
 
 /// Interface indexes, by position. Agent writes, program reads.
 #[map]
@@ -48,20 +73,33 @@ static COUNTERS: PerCpuArray<Counter> =
 static PAYLOADS: PerCpuArray<u64> =
     PerCpuArray::with_max_entries(MAX_SERVICES * Protocol::COUNT as u32, 0);
 
-/// Allowed and denied single addresses. Agent writes, program reads.
+/// Rules for single addresses. Agent writes, program reads.
 #[map]
 static ADDRESSES_V4: Array<Ipv4Line> = Array::with_max_entries(1, MMAPABLE);
 /// The same for IPv6.
 #[map]
 static ADDRESSES_V6: Array<Ipv6Line> = Array::with_max_entries(1, MMAPABLE);
 
-/// Allowed and denied prefixes, and addresses that had no room: a [`guard_common::wire::Rule`] each.
-/// Agent writes, program reads.
+/// Rules for prefixes. Two halves: the agent writes the one that the program does not read.
 #[map]
-static RULES_V4: LpmTrie<Ipv4Word, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+static RANGES_V4: Array<Ipv4Range> = Array::with_max_entries(2, MMAPABLE);
 /// The same for IPv6.
 #[map]
-static RULES_V6: LpmTrie<Ipv6Words, u32> = LpmTrie::with_max_entries(1, NO_PREALLOC);
+static RANGES_V6: Array<Ipv6Range> = Array::with_max_entries(2, MMAPABLE);
+
+/// Which ranges an address may be in, in halves as the ranges are. Agent writes, program reads.
+#[map]
+static ROOTS_V4: Array<Root> = Array::with_max_entries(2 * ROOTS, MMAPABLE);
+/// The same for IPv6.
+#[map]
+static ROOTS_V6: Array<Root> = Array::with_max_entries(2 * ROOTS, MMAPABLE);
+
+/// What changes while the program runs. Agent writes, program reads.
+static VARIABLES: Shared<UnsafeCell<Variables>> = Shared(UnsafeCell::new(Variables::NONE));
+
+/// Packets that a rule decided, by its number. Program writes, agent reads.
+#[map]
+static RULE_HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
 /// What each TCP port belongs to. Agent writes, program reads.
 #[map]
@@ -80,6 +118,23 @@ static SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 /// What sources owe to the limit of bytes. Program writes and reads.
 #[map]
 static SOURCE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+
+/// What each service lets a source send, by the service's position. Agent writes, program reads.
+#[map]
+static SERVICE_LIMITS: Array<ServiceLimits> = Array::with_max_entries(MAX_SERVICES, 0);
+/// What sources owe to services' limits of packets and SYNs. Program writes and reads.
+#[map]
+static SERVICE_SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+/// What sources owe to services' limits of bytes. Program writes and reads.
+#[map]
+static SERVICE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+/// What IPv4 /24s and IPv6 /48s owe. Program writes and reads.
+#[map]
+static NETWORKS: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+/// Whom the host's own stack talks with. The program of what leaves writes, that of what comes in
+/// reads.
+#[map]
+static KNOWN: Array<Shared<Known>> = Array::with_max_entries(1, MMAPABLE);
 
 /// What the whole host owes to its budgets, by [`Budget`]. Program writes and reads.
 #[map]
@@ -135,36 +190,64 @@ pub(crate) fn count_payload(position: u32) {
     }
 }
 
-/// What the table of single addresses says of `source`.
+/// The rule for exactly this address.
 #[inline(always)]
-pub(crate) fn address_v4(source: Ipv4Word) -> Found {
+pub(crate) fn address_v4(source: Ipv4Word) -> RuleWord {
     let line = Ipv4Line::of(source, settings::hash_seed()) & settings::address_mask_v4();
-    ADDRESSES_V4
-        .get(line)
-        .map_or(Found::Absent, |line| line.find(source))
+    let line = ADDRESSES_V4.get(line);
+    line.map_or(RuleWord::NONE, |line| line.find(source))
 }
 
 #[inline(always)]
-pub(crate) fn address_v6(source: [u64; 2]) -> Found {
+pub(crate) fn address_v6(source: [u64; 2]) -> RuleWord {
     let line = Ipv6Line::of(source, settings::hash_seed()) & settings::address_mask_v6();
-    ADDRESSES_V6
-        .get(line)
-        .map_or(Found::Absent, |line| line.find(source))
+    let line = ADDRESSES_V6.get(line);
+    line.map_or(RuleWord::NONE, |line| line.find(source))
 }
 
-/// The rule of the longest prefix that holds `source`; zero where there is none.
+/// Which half of the ranges holds, from 1; zero where there are none.
 #[inline(always)]
-pub(crate) fn rule_v4(source: Ipv4Word) -> u32 {
-    RULES_V4.get(Key::new(32, source)).copied().unwrap_or(0)
+pub(crate) fn half(family: Family) -> u32 {
+    match family {
+        Family::V4 => variable!(halves[0]),
+        Family::V6 => variable!(halves[1]),
+    }
 }
 
+/// The rule of the range that an address, in the host's order, is in.
 #[inline(always)]
-pub(crate) fn rule_v6(source: [u64; 2]) -> u32 {
-    let key = Aligned {
-        before: [0],
-        key: Key::new(128, trie_words(source)),
+pub(crate) fn range_v4(half: u32, address: u32) -> RuleWord {
+    let Some(root) = ROOTS_V4.get((half - 1) * ROOTS + Root::of_v4(address)) else {
+        return RuleWord::NONE;
     };
-    RULES_V6.get(&key.key).copied().unwrap_or(0)
+    let starts = |at| {
+        RANGES_V4
+            .get(at)
+            .is_some_and(|range| range.start <= address)
+    };
+    let range = RANGES_V4.get(root.search(starts));
+    range.map_or(RuleWord::NONE, |range| range.rule)
+}
+
+#[inline(always)]
+pub(crate) fn range_v6(half: u32, [high, low]: [u64; 2]) -> RuleWord {
+    let Some(root) = ROOTS_V6.get((half - 1) * ROOTS + Root::of_v6(high)) else {
+        return RuleWord::NONE;
+    };
+    let starts = |at| {
+        let range = RANGES_V6.get(at);
+        range.is_some_and(|range| range.high < high || range.high == high && range.low <= low)
+    };
+    let range = RANGES_V6.get(root.search(starts));
+    range.map_or(RuleWord::NONE, |range| range.rule)
+}
+
+#[inline(always)]
+pub(crate) fn count_rule(number: u32) {
+    if let Some(count) = RULE_HITS.get_ptr_mut(number) {
+        // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+        unsafe { *count += 1 };
+    }
 }
 
 #[inline(always)]
@@ -198,6 +281,43 @@ pub(crate) fn sources(set: u32) -> Option<&'static Set> {
 #[inline(always)]
 pub(crate) fn source_bytes(set: u32) -> Option<&'static Set> {
     SOURCE_BYTES.get(set).map(|Shared(set)| set)
+}
+
+#[inline(always)]
+pub(crate) fn service_limits(service: u32) -> Option<&'static ServiceLimits> {
+    SERVICE_LIMITS.get(service)
+}
+
+#[inline(always)]
+pub(crate) fn service_sources(set: u32) -> Option<&'static Set> {
+    SERVICE_SOURCES.get(set).map(|Shared(set)| set)
+}
+
+#[inline(always)]
+pub(crate) fn service_bytes(set: u32) -> Option<&'static Set> {
+    SERVICE_BYTES.get(set).map(|Shared(set)| set)
+}
+
+#[inline(always)]
+pub(crate) fn networks(set: u32) -> Option<&'static Set> {
+    NETWORKS.get(set).map(|Shared(set)| set)
+}
+
+/// Whether the host talks with the source of this hash.
+#[inline(always)]
+pub(crate) fn is_known(hash: u64, now: u32) -> bool {
+    let slot = Slot::from_hash(hash);
+    let line = KNOWN.get(slot.set & settings::known_mask());
+    line.is_some_and(|Shared(line)| line.holds(slot.tag, now, settings::known_ticks()))
+}
+
+/// Notes that it does.
+#[inline(always)]
+pub(crate) fn note_known(hash: u64, now: u32) {
+    let slot = Slot::from_hash(hash);
+    if let Some(Shared(line)) = KNOWN.get(slot.set & settings::known_mask()) {
+        line.note(slot.tag, now, settings::ticks_per_second());
+    }
 }
 
 #[inline(always)]

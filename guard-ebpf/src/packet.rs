@@ -9,15 +9,18 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use guard_common::{
-    packet::{Fragment, Frame, MAX_HEADERS_LEN, Payload, Tcp, Unsound, Walk, extensions},
+    facts::{Facts, Shape},
+    packet::{Fragment, Frame, IpPacket, MAX_HEADERS_LEN, Payload, Unsound, Walk, extensions},
     protocol::{HEAD_LEN, Head},
     wire::{EXCERPT_LEN, Event, Excerpt},
 };
 
-use crate::{maps, settings};
+use crate::{forget::forget, maps, settings};
 
 /// The longest header that is read in one piece: IPv6's.
 const LONGEST_HEADER: usize = 40;
+/// No packet has more bytes than this; the kernel's own bound is lower.
+const MAX_BYTES: u32 = (1 << 28) - 1;
 /// Room for a copy of a frame's headers, each where it is in the frame.
 pub(crate) type Headers = [u8; MAX_HEADERS_LEN + LONGEST_HEADER];
 
@@ -42,12 +45,40 @@ impl<'a> XdpFrame<'a> {
             .unwrap_or(0)
     }
 
+    /// What the decisions need of a packet, of whose layout the verifier has forgotten all.
+    #[inline(always)]
+    pub(crate) fn settled_facts(&self, packet: &IpPacket, now: u32) -> Facts {
+        let mut facts = Facts::of(packet, now);
+        let bytes = self.unknown((facts.bytes & MAX_BYTES) as usize) as u32;
+        let shape = self.unknown(facts.shape.0 as usize) as u32;
+        (facts.bytes, facts.shape) = (bytes, Shape(shape));
+        facts
+    }
+
+    /// The same number, which the verifier knows nothing of: the difference of two packet pointers.
+    /// It is below 2^29, which the verifier has to know.
+    #[inline(always)]
+    fn unknown(&self, number: usize) -> usize {
+        let mut number = number;
+        // SAFETY: adds the packet's start and takes it away again.
+        unsafe {
+            asm!(
+                "{number} += {start}",
+                "{number} -= {start}",
+                number = inout(reg) number,
+                start = in(reg) self.ctx.data(),
+                options(pure, nomem, nostack),
+            );
+        }
+        number
+    }
+
     /// The payload's first bytes, from wherever in the frame they are.
     #[inline(always)]
-    pub(crate) fn head(&self, tcp: &Tcp) -> Option<Head> {
-        let len = tcp.payload_len;
+    pub(crate) fn head(&self, facts: &Facts) -> Option<Head> {
+        let len = facts.payload_len;
         if len >= HEAD_LEN as u32
-            && let Some(bytes) = self.bytes::<HEAD_LEN>(usize::from(tcp.payload_offset))
+            && let Some(bytes) = self.bytes::<HEAD_LEN>(usize::from(facts.payload_offset))
         {
             // SAFETY: the bytes are HEAD_LEN long and any of them make words.
             return Some(Head::new(unsafe {
@@ -61,21 +92,25 @@ impl<'a> XdpFrame<'a> {
         unsafe {
             start.write_volatile(0);
             start.add(1).write_volatile(0);
-            let loaded = self.load::<{ HEAD_LEN as u32 }>(tcp.payload_offset, start.cast(), len);
+            let loaded = self.load::<{ HEAD_LEN as u32 }>(facts.payload_offset, start.cast(), len);
             loaded.then(|| Head::new(words.assume_init()))
         }
     }
 
     /// Writes `event` to `entry` with as much of the payload as fits.
     #[inline(always)]
-    pub(crate) fn excerpt(&self, tcp: &Tcp, event: Event, entry: &mut MaybeUninit<Excerpt>) {
+    pub(crate) fn excerpt(&self, facts: &Facts, event: Event, entry: &mut MaybeUninit<Excerpt>) {
         const MAX: u32 = EXCERPT_LEN as u32;
         let entry = entry.as_mut_ptr();
         // SAFETY: the memory is ours, and `payload` is MAX bytes long.
         unsafe {
             let payload = (&raw mut (*entry).payload).cast();
-            let copied = self.load::<MAX>(tcp.payload_offset, payload, tcp.payload_len);
-            let excerpt_len = if copied { tcp.payload_len.min(MAX) } else { 0 };
+            let copied = self.load::<MAX>(facts.payload_offset, payload, facts.payload_len);
+            let excerpt_len = if copied {
+                facts.payload_len.min(MAX)
+            } else {
+                0
+            };
             (&raw mut (*entry).event).write(Event {
                 excerpt_len,
                 ..event
@@ -91,11 +126,8 @@ impl<'a> XdpFrame<'a> {
     /// `buffer` must be valid for writes of `MAX` bytes.
     #[inline(always)]
     unsafe fn load<const MAX: u32>(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
-        let mut len = u64::from(len);
-        // The compiler may know that the length is in range, and then the verifier would not. An
-        // instruction has to be there: the debug information names it.
-        // SAFETY: leaves the register as it is.
-        unsafe { asm!("{len} = {len}", len = inout(reg) len, options(pure, nomem, nostack)) };
+        // The compiler may know that it is in range.
+        let len = forget(u64::from(len));
         let len = (len as u32).clamp(1, MAX);
         let ctx = self.ctx.as_ptr().cast();
         // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.
@@ -138,21 +170,10 @@ impl Frame for XdpFrame<'_> {
     }
 
     /// The verifier would follow every way the headers can be laid out through all that comes
-    /// after. The difference of two packet pointers is a number it knows nothing of.
+    /// after.
     #[inline(always)]
     fn settled(&self, offset: usize) -> usize {
-        let mut offset = offset;
-        // SAFETY: adds the packet's start and takes it away again.
-        unsafe {
-            asm!(
-                "{offset} += {start}",
-                "{offset} -= {start}",
-                offset = inout(reg) offset,
-                start = in(reg) self.ctx.data(),
-                options(pure, nomem, nostack),
-            );
-        }
-        offset % MAX_HEADERS_LEN
+        self.unknown(offset) % MAX_HEADERS_LEN
     }
 
     #[inline(always)]

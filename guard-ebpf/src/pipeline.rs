@@ -2,7 +2,8 @@
 
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use guard_common::{
-    packet::{Frame as _, IpPacket, Packet, Transport, Unsound, parse},
+    facts::Facts,
+    packet::{Frame as _, Kind, Packet, Unsound, parse},
     reason::{Reason, Verdict},
     wire::{Counter, Told},
 };
@@ -32,15 +33,12 @@ impl Refused {
 /// Every decision, in its order. The first that refuses ends the packet's way; what lets it pass
 /// in the end is the reason it is counted under.
 #[inline(always)]
-fn judge(frame: &XdpFrame<'_>, packet: &IpPacket, now: u32) -> Result<Reason, Refused> {
-    if packet.transport == Transport::NeighbourDiscovery {
-        return Ok(Reason::Pass);
-    }
-    let standing = rules::check(packet.source)?;
-    let service = services::of(packet);
-    services::admit(packet.source, service)?;
-    limits::charge(packet, standing, now)?;
-    let flagged = plaintext::check(frame, packet, service, now)?;
+fn judge(frame: &XdpFrame<'_>, facts: &Facts) -> Result<Reason, Refused> {
+    let standing = rules::check(facts)?;
+    let service = services::of(facts);
+    services::admit(facts, service)?;
+    limits::charge(facts, standing, service)?;
+    let flagged = plaintext::check(frame, facts, service)?;
     Ok(flagged.unwrap_or(standing.reason()))
 }
 
@@ -61,13 +59,16 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
     let (bytes, judged) = match read(&frame) {
         Ok(Packet::NotIp) => (frame.total_len() as u32, Ok(Reason::Pass)),
+        Ok(Packet::Ip(packet)) if packet.kind == Kind::NeighbourDiscovery => {
+            (packet.frame_len, Ok(Reason::Pass))
+        }
         Ok(Packet::Ip(packet)) => {
-            let now = clock::now();
-            let judged = judge(&frame, &packet, now);
+            let facts = frame.settled_facts(&packet, clock::now());
+            let judged = judge(&frame, &facts);
             if let Err(Refused(reason)) = &judged {
-                events::refused(&frame, &packet, *reason, now);
+                events::refused(&frame, &facts, *reason);
             }
-            (packet.frame_len, judged)
+            (facts.bytes, judged)
         }
         Err(Unsound::Fragment) => (frame.total_len() as u32, Err(Refused(Reason::Fragment))),
         Err(Unsound::Malformed | Unsound::OutOfReach) => {

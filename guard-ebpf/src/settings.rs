@@ -64,7 +64,52 @@ pub(crate) fn budget(budget: Budget) -> Limit {
         Budget::Icmp => limit!(0),
         Budget::Fragments => limit!(1),
         Budget::Udp => limit!(2),
+        Budget::NewSources => limit!(3),
     }
+}
+
+/// What all sources together may send that are not known.
+#[inline(always)]
+pub(crate) fn new_sources() -> Limit {
+    budget(Budget::NewSources)
+}
+
+#[inline(always)]
+pub(crate) fn aggregates() -> [Limit; DEBTS] {
+    [
+        Limit {
+            cost: setting!(aggregates[0].cost),
+            leak: setting!(aggregates[0].leak),
+            full: setting!(aggregates[0].full),
+            idle: setting!(aggregates[0].idle),
+        },
+        Limit {
+            cost: setting!(aggregates[1].cost),
+            leak: setting!(aggregates[1].leak),
+            full: setting!(aggregates[1].full),
+            idle: setting!(aggregates[1].idle),
+        },
+    ]
+}
+
+#[inline(always)]
+pub(crate) fn service_limits() -> bool {
+    setting!(service_limits) != 0
+}
+
+#[inline(always)]
+pub(crate) fn network_mask() -> u32 {
+    setting!(network_mask)
+}
+
+#[inline(always)]
+pub(crate) fn known_mask() -> u32 {
+    setting!(known_mask)
+}
+
+#[inline(always)]
+pub(crate) fn known_ticks() -> u32 {
+    setting!(known_ticks)
 }
 
 #[inline(always)]
@@ -108,26 +153,6 @@ pub(crate) fn has_services() -> bool {
 }
 
 #[inline(always)]
-pub(crate) fn has_rules_v4() -> bool {
-    setting!(rules_v4) != 0
-}
-
-#[inline(always)]
-pub(crate) fn has_rules_v6() -> bool {
-    setting!(rules_v6) != 0
-}
-
-#[inline(always)]
-pub(crate) fn has_addresses_v4() -> bool {
-    setting!(addresses_v4) != 0
-}
-
-#[inline(always)]
-pub(crate) fn has_addresses_v6() -> bool {
-    setting!(addresses_v6) != 0
-}
-
-#[inline(always)]
 pub(crate) fn address_mask_v4() -> u32 {
     setting!(address_mask_v4)
 }
@@ -150,4 +175,11 @@ pub(crate) fn tells() -> bool {
 #[inline(always)]
 pub(crate) fn event_budget() -> u32 {
     setting!(event_budget)
+}
+
+/// First and last of the host's ephemeral ports.
+#[inline(always)]
+pub(crate) fn ephemeral_ports() -> [u16; 2] {
+    let ports = setting!(ephemeral_ports);
+    [ports as u16, (ports >> 16) as u16]
 }

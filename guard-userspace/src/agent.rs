@@ -1,11 +1,17 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
+mod book;
 mod claims;
 mod interfaces;
+mod reload;
 mod state;
 
 use std::{
-    collections::hash_map::RandomState, future::pending, hash::BuildHasher as _, sync::Arc,
+    collections::{BTreeSet, hash_map::RandomState},
+    future::pending,
+    hash::BuildHasher as _,
+    net::IpAddr,
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,14 +23,20 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use self::{claims::Claims, state::Agent};
+use self::{
+    book::Book,
+    claims::Claims,
+    reload::{Clock, Over},
+    state::{Agent, Rules},
+};
 use crate::{
+    cli::RunFlags,
     config::Config,
     doctor,
     events::Events,
     http,
-    interface::{self, Change, InterfaceError, Watch},
-    kernel::{Kernel, Pins, Plan, Tick, measure_tick},
+    interface::{self, Change, Interface, InterfaceError, Watch},
+    kernel::{Kernel, Pins, Plan, measure_tick},
     logging::DroppedLines,
 };
 
@@ -33,21 +45,32 @@ const EVENT_INTERVAL: Duration = Duration::from_millis(100);
 /// How often the kernel is asked what is on the interfaces.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Protects what `config` names until SIGTERM or SIGINT. The metrics tell of `dropped_lines`.
+/// Protects what `config` names until SIGTERM or SIGINT. `flags` are those it was made with: a
+/// reload reads the file again. The metrics tell of `dropped_lines`.
 ///
 /// Everything that can fail does so before the first interface is attached, or undoes the
 /// attached ones: after an error nothing is left behind.
-pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
+pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
     let mut stop = Stop::new()?;
+    let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     doctor::demand_capabilities("guard run")?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
     found.iter().try_for_each(interfaces::refuse_unfit)?;
     let watch = Watch::new(&config.interfaces).await?;
 
-    let tick = measure_tick()?;
-    let mut kernel = load(&config, tick)?;
+    let clock = Clock {
+        tick: measure_tick()?,
+        hash_seed: random_seed(),
+    };
+    let mut over = Over {
+        ending: config.take_ending(),
+        book: Book::load(&config.state_dir, book::now())?,
+        own: own_addresses(&found).await?,
+    };
+    let plan = clock.plan(&config, &mut over);
+    let mut kernel = load(&config, &plan)?;
     let ring = kernel.take_events()?;
     let interfaces = config.interfaces.clone();
     let services = config
@@ -57,7 +80,8 @@ pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
         .collect();
     let events = Events::new(ring, interfaces, services);
 
-    let agent = Agent::attach(config, kernel, tick, &found, dropped_lines)?;
+    let rules = Rules { config, over };
+    let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines)?;
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),
@@ -65,7 +89,7 @@ pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     );
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
-    protect(&agent, events, watch, &mut stop).await;
+    protect(&agent, events, watch, &mut stop, &mut hangup).await;
     // First, so that whoever takes the lock next finds the interfaces free.
     agent.detach();
     servers.shutdown().await;
@@ -73,12 +97,10 @@ pub async fn run(config: Config, dropped_lines: DroppedLines) -> Result<()> {
     Ok(())
 }
 
-/// The signals that end the agent, and the one that does not: a terminal that closes, or a habit
-/// of sending SIGHUP to reload, must not end the protection.
+/// The signals that end the agent.
 struct Stop {
     terminate: Signal,
     interrupt: Signal,
-    hangup: Signal,
 }
 
 impl Stop {
@@ -87,26 +109,18 @@ impl Stop {
         Ok(Self {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,
-            hangup: listen(SignalKind::hangup())?,
         })
     }
 
     async fn wait(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return "SIGTERM",
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.hangup.recv() => warn!(
-                    "SIGHUP does nothing: reload is not built yet, restart guard to apply a \
-                     changed configuration"
-                ),
-            }
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
         }
     }
 }
 
-fn load(config: &Config, tick: Tick) -> Result<Kernel> {
-    let plan = Plan::new(config, tick, random_seed());
+fn load(config: &Config, plan: &Plan) -> Result<Kernel> {
     let pins = Pins::possible(&config.bpffs).then_some(config.bpffs.as_path());
     if pins.is_none() {
         warn!(
@@ -114,7 +128,7 @@ fn load(config: &Config, tick: Tick) -> Result<Kernel> {
             "no BPF file system there, so maps are not pinned: `mount -t bpf bpf /sys/fs/bpf`"
         );
     }
-    Kernel::load(&plan, pins)
+    Kernel::load(plan, pins)
 }
 
 /// Unpredictable words: the standard library keys its hashers from the system's randomness.
@@ -147,7 +161,13 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
 }
 
 /// Reads events and follows the interfaces until a signal comes.
-async fn protect(agent: &Agent, mut events: Events, watch: Watch, stop: &mut Stop) {
+async fn protect(
+    agent: &Agent,
+    mut events: Events,
+    watch: Watch,
+    stop: &mut Stop,
+    hangup: &mut Signal,
+) {
     let mut watch = Some(watch);
     let mut rounds = interval(EVENT_INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -162,7 +182,12 @@ async fn protect(agent: &Agent, mut events: Events, watch: Watch, stop: &mut Sto
                 return;
             }
             _ = rounds.tick() => events.drain(),
-            _ = looks.tick() => look(agent, &mut blind).await,
+            _ = looks.tick() => {
+                agent.expire_entries();
+                look(agent, &mut blind).await;
+            }
+            // What goes wrong is said there; what was in force stays.
+            _ = hangup.recv() => drop(agent.reload()),
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,
@@ -181,6 +206,9 @@ async fn look(agent: &Agent, blind: &mut bool) {
         Ok(found) => {
             agent.attend(&found);
             *blind = false;
+            if let Ok(own) = own_addresses(&found).await {
+                agent.protect_own(own);
+            }
         }
         Err(error) if !*blind => {
             error!(%error, "whether the interfaces are protected cannot be told");
@@ -188,6 +216,14 @@ async fn look(agent: &Agent, blind: &mut bool) {
         }
         Err(_) => {}
     }
+}
+
+/// The addresses that nobody else has. On a loopback everybody has them.
+async fn own_addresses(found: &[Interface]) -> Result<BTreeSet<IpAddr>, InterfaceError> {
+    if found.iter().any(|interface| interface.loopback) {
+        return Ok(BTreeSet::new());
+    }
+    interface::own_addresses().await
 }
 
 /// The next change; without a watch there is none.

@@ -3,9 +3,10 @@
 //! Every error here is one of clap's: it goes to standard error and ends the process with 2.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -106,6 +107,16 @@ pub enum Command {
     Check(CheckFlags),
     /// Show what the running agent protects, and what it counted
     Status(StatusFlags),
+    /// Let networks through: entries of the running agent, which survive its restart
+    #[command(subcommand)]
+    Allow(EntryCommand),
+    /// Drop networks: entries of the running agent, which survive its restart
+    #[command(subcommand)]
+    Deny(EntryCommand),
+    /// Say which entry decides for a source, and what the verdict would be
+    Explain(ExplainFlags),
+    /// Have the running agent read its configuration again; a bad one is refused and the old stays
+    Reload(ReloadFlags),
     /// Run a capture through the kernel programs, and say what became of each packet
     Replay(ReplayFlags),
     /// Say what works on this host, what does not, and the remedy
@@ -273,6 +284,83 @@ pub struct StatusFlags {
     pub output: OutputFormat,
 }
 
+/// What to do with a list of the running agent.
+#[derive(Clone, Debug, Subcommand)]
+pub enum EntryCommand {
+    /// Add networks, all or none
+    Add(AddFlags),
+    /// Take off networks that were added, all or none
+    Remove(RemoveFlags),
+    /// Show the entries, those of the configuration first
+    List(StatusFlags),
+}
+
+/// Flags of `guard allow add` and `guard deny add`.
+#[derive(Args, Clone, Debug)]
+pub struct AddFlags {
+    /// Networks or addresses
+    #[arg(value_name = "CIDR", required = true, value_parser = units::cidr)]
+    pub cidrs: Vec<IpNet>,
+
+    /// How long the entries stay, like 10m; without it, until they are removed
+    #[arg(long = "for", value_name = "DURATION", value_parser = units::period)]
+    pub period: Option<Duration>,
+
+    /// Why they are there
+    #[arg(long, value_name = "TEXT", value_parser = units::reason)]
+    pub reason: Option<String>,
+
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
+/// Flags of `guard allow remove` and `guard deny remove`.
+#[derive(Args, Clone, Debug)]
+pub struct RemoveFlags {
+    /// Networks or addresses
+    #[arg(value_name = "CIDR", required = true, value_parser = units::cidr)]
+    pub cidrs: Vec<IpNet>,
+
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
+/// Flags of `guard explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainFlags {
+    /// Address of the source
+    #[arg(value_name = "IP")]
+    pub address: IpAddr,
+
+    /// Where the agent listens, and how to answer
+    #[command(flatten)]
+    pub answer: StatusFlags,
+}
+
+/// Flags of `guard reload`.
+#[derive(Args, Clone, Debug)]
+pub struct ReloadFlags {
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
+/// Which agent is meant.
+#[derive(Args, Clone, Debug)]
+pub struct AgentFlags {
+    /// Control socket of the agent
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "GUARD_SOCKET",
+        default_value = crate::config::DEFAULT_SOCKET,
+        value_parser = units::socket
+    )]
+    pub socket: PathBuf,
+}
+
 /// Flags of `guard replay`.
 #[derive(Args, Clone, Debug)]
 pub struct ReplayFlags {
@@ -344,24 +432,15 @@ fn no_confirm(_: &str) -> Result<Never, Invalid> {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 16] = [
+const UNBUILT: [(&str, &str); 12] = [
     ("top", "`guard status` shows the same once"),
     (
         "bypass",
         "to let everything pass, restart `guard run` with --dry-run",
     ),
     ("confirm", "what `guard run` puts in force stays in force"),
-    (
-        "deny",
-        "add a [[deny]] to the configuration, or --deny, and restart `guard run`",
-    ),
-    (
-        "allow",
-        "add an [[allow]] to the configuration, or --allow, and restart `guard run`",
-    ),
     ("bans", "guard bans nobody so far"),
     ("unban", "guard bans nobody so far"),
-    ("explain", "`guard status` shows rules and counters"),
     (
         "services",
         "`guard status` shows the services and their encryption",
@@ -372,10 +451,6 @@ const UNBUILT: [(&str, &str); 16] = [
     ),
     ("events", "flagged traffic is in the log of `guard run`"),
     ("report", "`guard status --output json` has what is known"),
-    (
-        "reload",
-        "restart `guard run`; `guard check` says first whether the configuration is valid",
-    ),
     ("detach", "`guard run` detaches when it stops"),
     ("completions", "`guard help` lists commands and flags"),
     ("man", "`guard help` lists commands and flags"),

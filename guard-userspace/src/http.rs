@@ -2,17 +2,21 @@
 
 mod serve;
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Path, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 
-use crate::{metrics, status::Status};
+use crate::{
+    entries::{Edit, Explanation, List, Listed},
+    metrics,
+    status::Status,
+};
 
 pub(crate) use self::serve::serve;
 
@@ -20,6 +24,14 @@ pub(crate) use self::serve::serve;
 pub(crate) trait Source: Send + Sync + 'static {
     /// The agent at this moment.
     fn status(&self) -> anyhow::Result<Status>;
+    /// Reads the configuration again and puts it in force.
+    fn reload(&self) -> anyhow::Result<()>;
+    /// Changes a list.
+    fn edit(&self, edit: Edit) -> anyhow::Result<()>;
+    /// The entries of a list.
+    fn entries(&self, list: List) -> Vec<Listed>;
+    /// What decides for packets of an address.
+    fn explain(&self, address: IpAddr) -> Explanation;
     /// Whether the program is attached wherever it should be.
     fn is_ready(&self) -> bool;
 }
@@ -37,6 +49,10 @@ pub(crate) fn public<S: Source>(source: Arc<S>) -> Router {
 pub(crate) fn control<S: Source>(source: Arc<S>) -> Router {
     Router::new()
         .route("/v1/status", get(serve_status::<S>))
+        .route("/v1/reload", post(reload::<S>))
+        .route("/v1/entries", post(edit::<S>))
+        .route("/v1/entries/{list}", get(entries::<S>))
+        .route("/v1/explain/{address}", get(explain::<S>))
         .with_state(source)
 }
 
@@ -59,6 +75,30 @@ async fn serve_status<S: Source>(State(source): State<Arc<S>>) -> Response {
     match source.status() {
         Ok(status) => Json(status).into_response(),
         Err(error) => failure(&error),
+    }
+}
+
+async fn reload<S: Source>(State(source): State<Arc<S>>) -> Response {
+    done(source.reload())
+}
+
+async fn edit<S: Source>(State(source): State<Arc<S>>, Json(edit): Json<Edit>) -> Response {
+    done(source.edit(edit))
+}
+
+async fn entries<S: Source>(State(source): State<Arc<S>>, Path(list): Path<List>) -> Response {
+    Json(source.entries(list)).into_response()
+}
+
+async fn explain<S: Source>(State(source): State<Arc<S>>, Path(address): Path<IpAddr>) -> Response {
+    Json(source.explain(address)).into_response()
+}
+
+/// Whether a change is made; what hinders it is for whoever asked.
+fn done(done: anyhow::Result<()>) -> Response {
+    match done {
+        Ok(()) => Json(()).into_response(),
+        Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}\n")).into_response(),
     }
 }
 

@@ -6,7 +6,9 @@
 mod watch;
 
 use std::{
+    collections::BTreeSet,
     fmt, fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
 };
 
@@ -14,9 +16,12 @@ use aya::programs::loaded_programs;
 use futures_util::TryStreamExt as _;
 use rtnetlink::{
     Handle, new_connection,
-    packet_route::link::{
-        InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
-        XdpAttached,
+    packet_route::{
+        address::AddressAttribute,
+        link::{
+            InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage, LinkXdp,
+            XdpAttached,
+        },
     },
 };
 use serde::Serialize;
@@ -172,6 +177,30 @@ pub async fn find(names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
 
 fn is_absent(refused: &io::Error) -> bool {
     refused.raw_os_error() == Some(libc::ENODEV)
+}
+
+/// The addresses of all interfaces but the loopback.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub async fn own_addresses() -> Result<BTreeSet<IpAddr>, InterfaceError> {
+    let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
+    // Ends when the handle is dropped.
+    tokio::spawn(connection);
+    let answers = handle.address().get().execute();
+    let addresses: Vec<_> = answers.try_collect().await.map_err(InterfaceError::List)?;
+    let own = addresses.iter().flat_map(|message| {
+        message
+            .attributes
+            .iter()
+            .filter_map(|attribute| match attribute {
+                // Of a point-to-point interface, `Address` is the other end.
+                AddressAttribute::Local(address) => Some(*address),
+                AddressAttribute::Address(address) if address.is_ipv6() => Some(*address),
+                _ => None,
+            })
+    });
+    Ok(own.filter(|address| !address.is_loopback()).collect())
 }
 
 /// Every interface, by index.

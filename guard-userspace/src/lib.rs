@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod doctor;
+pub mod entries;
 mod events;
 mod http;
 pub mod interface;

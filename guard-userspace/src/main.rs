@@ -10,11 +10,13 @@ use std::{
 use guard::{
     agent,
     cli::{
-        self, CheckFlags, Command, DoctorFlags, OutputFormat, ReplayFlags, RunFlags, StatusFlags,
+        self, CheckFlags, Command, DoctorFlags, EntryCommand, ExplainFlags, OutputFormat,
+        ReplayFlags, RunFlags, StatusFlags,
     },
     client::{self, ClientError},
     config::{Config, ConfigErrors, Style},
     doctor,
+    entries::{Edit, Explanation, List, Listed},
     logging::Log,
     replay,
     status::Status,
@@ -40,6 +42,13 @@ async fn main() -> ExitCode {
         Command::Run(flags) => run(&flags).await,
         Command::Check(flags) => check(&flags),
         Command::Status(flags) => status(&flags).await,
+        Command::Allow(command) => entries(List::Allow, command).await,
+        Command::Deny(command) => entries(List::Deny, command).await,
+        Command::Explain(flags) => explain(&flags).await,
+        Command::Reload(flags) => {
+            let asked = client::change(&flags.agent.socket, "/v1/reload", &()).await;
+            changed(asked, BAD_CONFIGURATION)
+        }
         Command::Replay(flags) => replay(&flags),
         Command::Doctor(flags) => diagnose(&flags).await,
     }
@@ -51,7 +60,7 @@ async fn run(flags: &RunFlags) -> ExitCode {
         Err(errors) => return bad_configuration(&errors),
     };
     let log = Log::start(flags.log_format);
-    let ended = agent::run(config, log.dropped()).await;
+    let ended = agent::run(config, flags.clone(), log.dropped()).await;
     // What failed is said last.
     drop(log);
     match ended {
@@ -79,20 +88,78 @@ fn check(flags: &CheckFlags) -> ExitCode {
 }
 
 async fn status(flags: &StatusFlags) -> ExitCode {
-    let status: Status = match client::fetch(&flags.socket, "/v1/status").await {
-        Ok(status) => status,
-        Err(error) => {
-            let code = match error {
-                ClientError::NoAgent { .. } => NO_AGENT,
-                ClientError::Answer { .. } => AGENT_FAILED,
+    let status: Result<Status, _> = client::fetch(&flags.socket, "/v1/status").await;
+    answer(status, flags.output, Status::render)
+}
+
+async fn entries(list: List, command: EntryCommand) -> ExitCode {
+    let (edit, agent) = match command {
+        EntryCommand::List(flags) => {
+            let path = format!("/v1/entries/{list}");
+            let entries: Result<Vec<Listed>, _> = client::fetch(&flags.socket, &path).await;
+            return answer(entries, flags.output, |entries| {
+                entries.iter().map(|entry| entry.render() + "\n").collect()
+            });
+        }
+        EntryCommand::Add(flags) => {
+            let edit = Edit {
+                list,
+                add: flags.cidrs,
+                remove: Vec::new(),
+                reason: flags.reason,
+                seconds: flags.period.map(|period| period.as_secs()),
             };
-            return failure(code, &error.to_string());
+            (edit, flags.agent)
+        }
+        EntryCommand::Remove(flags) => {
+            let edit = Edit {
+                list,
+                add: Vec::new(),
+                remove: flags.cidrs,
+                reason: None,
+                seconds: None,
+            };
+            (edit, flags.agent)
         }
     };
-    match flags.output {
-        OutputFormat::Json => print_json(&status),
-        OutputFormat::Table => print(&status.render()),
+    let asked = client::change(&agent.socket, "/v1/entries", &edit).await;
+    changed(asked, AGENT_FAILED)
+}
+
+async fn explain(flags: &ExplainFlags) -> ExitCode {
+    let path = format!("/v1/explain/{}", flags.address);
+    let explained: Result<Explanation, _> = client::fetch(&flags.answer.socket, &path).await;
+    answer(explained, flags.answer.output, Explanation::render)
+}
+
+/// Shows what the agent answers.
+fn answer<T: Serialize>(
+    answer: Result<T, ClientError>,
+    output: OutputFormat,
+    render: impl FnOnce(&T) -> String,
+) -> ExitCode {
+    match (answer, output) {
+        (Ok(answer), OutputFormat::Json) => print_json(&answer),
+        (Ok(answer), OutputFormat::Table) => print(&render(&answer)),
+        (Err(error), _) => no_answer(&error, AGENT_FAILED),
     }
+}
+
+/// Says whether the agent did what it was asked for; `refused` is the exit code when it did not.
+fn changed(asked: Result<(), ClientError>, refused: u8) -> ExitCode {
+    match asked {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => no_answer(&error, refused),
+    }
+}
+
+fn no_answer(error: &ClientError, refused: u8) -> ExitCode {
+    let code = match error {
+        ClientError::NoAgent { .. } => NO_AGENT,
+        ClientError::Answer { .. } => AGENT_FAILED,
+        ClientError::Refused(_) => refused,
+    };
+    failure(code, &error.to_string())
 }
 
 fn replay(flags: &ReplayFlags) -> ExitCode {

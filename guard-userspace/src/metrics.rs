@@ -145,8 +145,9 @@ impl Families {
                     .set(gauge_value(entries));
             }
         }
-        // A configuration that is not taken ends the start, so one that runs was taken.
-        self.reload_successful.with_label_values(NONE).set(1);
+        self.reload_successful
+            .with_label_values(NONE)
+            .set((!status.last_reload_failed).into());
         self.reload_timestamp
             .with_label_values(NONE)
             .set(gauge_value(status.config_loaded_at));

@@ -36,6 +36,9 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Tables of the kernel side.
     pub maps: Vec<MapStatus>,
+    /// Whether the last configuration given was refused, so that an older one is in force.
+    #[serde(default)]
+    pub last_reload_failed: bool,
     /// When the configuration in force was taken, in seconds since 1970.
     pub config_loaded_at: u64,
 }

@@ -32,10 +32,12 @@ const MAXIMAL: &str = r#"
     connections = "600/min"
     ipv6_prefix = 128
     protocol = { udp = "1M/s" }
+    aggregate = { packets = "1M/s", connections = "10k/s" }
     [[service]]
     name = "drops"
     ports = [8443, "9000-9010"]
     on_plaintext = "drop"
+    limits = { packets = "10k/s", bytes = "10MiB/s", connections = "600/min" }
     allow = ["10.0.0.0/8", "2001:db8:c::/48"]
     [[service]]
     name = "flags"
@@ -47,6 +49,7 @@ const MINIMAL: &str = r#"
     [limits]
     packets = "off"
     connections = "off"
+    new_sources = "off"
     protocol = { icmp = "off", fragments = "off" }
     [[service]]
     name = "off"
@@ -71,6 +74,7 @@ fn verified(configuration: &str, tick: Tick) -> u32 {
     let mut rig = Rig::load(configuration, tick);
     // What was loaded also works.
     let frame = Packet::ipv4("192.0.2.9", "192.0.2.1").udp(1, 2).build();
+    rig.sends(&frame);
     let (passed, counts) =
         rig.observe(|rig| rig.passes(&frame) && rig.passes_in_pieces(&frame, LEAST_LINEAR));
     let [packets, _] = packet_names(Verdict::Pass, Reason::Pass);
@@ -121,6 +125,9 @@ fn every_single_option_is_accepted() {
         format!("[limits]\n{off}\nbytes = \"100MiB/s\""),
         "[limits]\npackets = \"off\"".to_owned(),
         format!("[limits]\n{off}\nprotocol = {{ udp = \"1M/s\" }}"),
+        format!("[limits]\n{off}\naggregate = {{ packets = \"1M/s\" }}"),
+        format!("[limits]\n{off}\nnew_sources = \"off\""),
+        "[[service]]\nname = \"a\"\nports = [1]\nlimits = { bytes = \"1MB/s\" }".to_owned(),
         "[limits]\nconnections = \"off\"".to_owned(),
         "[limits]\nipv6_prefix = 32".to_owned(),
         "[limits]\nipv6_prefix = 127".to_owned(),

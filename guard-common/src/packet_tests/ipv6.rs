@@ -10,18 +10,18 @@ use super::*;
 fn mapped_ipv4_is_ipv4() {
     let mapped = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 198, 51, 100, 7];
     let frame = with(ipv6(17, 64, &[&[0, 1, 0, 1, 0, 8, 0, 0]]), IP + 8, &mapped);
-    assert_eq!(ip(&frame).source, ip(&udp_v4(b"")).source);
+    assert_eq!(ip(&frame).source(), ip(&udp_v4(b"")).source());
     // What only looks alike is not.
     for (byte, value) in [(18, 0), (19, 0xfe), (17, 1), (15, 1), (8, 0x20)] {
         let other = with(frame.clone(), IP + byte, &[value]);
-        assert!(matches!(ip(&other).source, Address::V6(_)), "byte {byte}");
+        assert!(matches!(ip(&other).source(), Address::V6(_)), "byte {byte}");
     }
 }
 
 #[test]
 fn neighbour_discovery_comes_from_a_neighbour() {
     const ICMPV6: u8 = PROTOCOL_ICMPV6;
-    let transport = |hops, kind| ip(&ipv6(ICMPV6, hops, &[&[kind, 0, 0, 0]])).transport;
+    let transport = |hops, kind| ip(&ipv6(ICMPV6, hops, &[&[kind, 0, 0, 0]])).transport();
     for kind in 133..=137 {
         assert_eq!(
             transport(255, kind),
@@ -38,17 +38,17 @@ fn neighbour_discovery_comes_from_a_neighbour() {
     assert_eq!(transport(255, 138), Transport::Icmp);
     assert_eq!(transport(255, 128), Transport::Icmp, "an echo request");
     let short = ipv6(ICMPV6, 255, &[&[135, 0, 0]]);
-    assert_eq!(ip(&short).transport, Transport::Icmp);
+    assert_eq!(ip(&short).transport(), Transport::Icmp);
     let first = Ipv6FragmentHeader::new(ip_number::IPV6_ICMP, IpFragOffset::ZERO, true, 1);
     let fragment = ipv6(
         PROTOCOL_FRAGMENT,
         255,
         &[&first.to_bytes(), &[135, 0, 0, 0]],
     );
-    assert_eq!(ip(&fragment).transport, Transport::Icmp, "RFC 6980");
+    assert_eq!(ip(&fragment).transport(), Transport::Icmp, "RFC 6980");
     let v4 = with(with(tcp_v4(b""), IP + 8, &[255, ICMPV6]), L4_V4, &[135]);
     assert_eq!(
-        ip(&v4).transport,
+        ip(&v4).transport(),
         Transport::Icmp,
         "IPv4 has no neighbour discovery"
     );
@@ -188,7 +188,7 @@ fn later_ipv6_fragments_have_no_header_to_read() {
             &[&[PROTOCOL_TCP, 0, high, low, 0, 0, 0, 9], &[0; 24]],
         )
     };
-    assert_eq!(ip(&later(2 << 3)).transport, Transport::Other);
+    assert_eq!(ip(&later(2 << 3)).transport(), Transport::Other);
     assert_eq!(
         read(&later(1 << 3)),
         Err(Unsound::Fragment),
@@ -204,7 +204,10 @@ fn later_ipv6_fragments_have_no_header_to_read() {
 #[test]
 fn an_ipv6_packet_may_end_with_its_header() {
     let packet = ip(&ipv6(59, 64, &[]));
-    assert_eq!((packet.transport, packet.frame_len), (Transport::Other, 54));
+    assert_eq!(
+        (packet.transport(), packet.frame_len),
+        (Transport::Other, 54)
+    );
     assert_eq!(read(&ipv6(PROTOCOL_TCP, 64, &[])), Err(Unsound::Malformed));
     let short = &ipv6(59, 64, &[])[..53];
     assert_eq!(read(short), Err(Unsound::OutOfReach));

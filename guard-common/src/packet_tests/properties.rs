@@ -68,7 +68,7 @@ impl Recipe {
                     let bytes = header.source[at..].first_chunk().expect("8 bytes");
                     u64::from_ne_bytes(*bytes)
                 };
-                Address::from_v6([word(0), word(8)])
+                Address::of([word(0), word(8)])
             }
         }
     }
@@ -210,7 +210,7 @@ fn check_sense(frame: &[u8], parsed: Result<Packet, Unsound>) -> Result<(), Test
         return Ok(());
     };
     prop_assert!(packet.frame_len as usize <= frame.len());
-    if let Transport::Tcp(tcp) = packet.transport {
+    if let Transport::Tcp(tcp) = packet.transport() {
         let end = u32::from(tcp.payload_offset) + tcp.payload_len;
         prop_assert_eq!(end, packet.frame_len);
         prop_assert!(usize::from(tcp.payload_offset) >= IP + IPV4_LEN + TCP_LEN);
@@ -282,11 +282,11 @@ proptest! {
     fn etherparse_agrees_on_valid_frames(recipe in recipes()) {
         let frame = recipe.build();
         let packet = ip(&frame);
-        prop_assert_eq!(packet.source, recipe.source());
+        prop_assert_eq!(packet.source(), recipe.source());
         prop_assert_eq!(packet.frame_len as usize, frame.len() - recipe.padding);
         let theirs = SlicedPacket::from_ethernet(&frame).expect("a valid frame");
         let theirs = theirs.transport.expect("a transport header");
-        match (packet.transport, theirs) {
+        match (packet.transport(), theirs) {
             (Transport::Tcp(ours), TransportSlice::Tcp(theirs)) => {
                 prop_assert_eq!(ours.source_port, theirs.source_port());
                 prop_assert_eq!(ours.port, theirs.destination_port());

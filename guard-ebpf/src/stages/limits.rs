@@ -1,150 +1,411 @@
-//! What all sources together may send of a kind of packets, and what one source may send: packets,
-//! SYNs and bytes.
+//! What may be sent: by a source, by a source to a service, by the network around a source, by all
+//! sources together of a kind of packets, and by all that are not known.
+//!
+//! Every limit that applies is asked before any is charged: a refused packet costs nothing.
+
+use core::{arch::asm, cell::Cell};
 
 use guard_common::{
-    limit::Limit,
-    packet::{IpPacket, Transport},
+    facts::{Facts, Shape},
+    limit::{Limit, Quote, Words},
     reason::Reason,
-    source::Slot,
-    wire::Budget,
+    source::{self, Slot, mix},
+    wire::{Budget, ServicePort},
 };
 
-use crate::{maps, pipeline::Refused, settings, stages::rules::Standing};
+use crate::{forget::forget, maps, pipeline::Refused, settings, stages::rules::Standing};
 
-/// Charges a packet to the host's budget and to its source, unless that is allowed. A refused
-/// packet costs nothing.
+/// Charges a packet to everything that limits it, unless its source is allowed.
 #[inline(always)]
-pub(crate) fn charge(packet: &IpPacket, standing: Standing, now: u32) -> Result<(), Refused> {
+pub(crate) fn charge(
+    facts: &Facts,
+    standing: Standing,
+    service: ServicePort,
+) -> Result<(), Refused> {
     if standing == Standing::Allowed {
         return Ok(());
     }
-    let budget = budget_of(packet);
+    let budget = budget_of(facts);
     if let Some(budget) = budget
-        && guard_budget(budget as u32, now, ASK) != WITHIN
+        && guard_budget(budget as u32, facts.now, ASK) != WITHIN
     {
         return Err(Refused(Reason::LimitProtocol));
     }
-    charge_source(packet, now)?;
+    let hash = hash_of(facts);
+    let further = Further::of(facts, service, hash);
+    let charged = if further.is_any() {
+        guard_further(hash, network_of(facts), further.pack(facts), facts.bytes)
+    } else {
+        charge_source(hash, facts)
+    };
+    if charged != WITHIN {
+        return Err(Refused(Reason::known(forget(charged.into()) as u8)));
+    }
     if let Some(budget) = budget {
-        guard_budget(budget as u32, now, PAY);
+        guard_budget(budget as u32, facts.now, PAY);
     }
     Ok(())
 }
 
+/// Words of a map, which all CPUs share.
+struct Atomic;
+
+impl Words for Atomic {
+    #[inline(always)]
+    fn add(word: &Cell<u64>, number: u64) {
+        // SAFETY: an aligned word of a map, valid as long as the program runs.
+        unsafe {
+            asm!(
+                "lock *(u64 *)({word} + 0) += {number}",
+                word = in(reg) word.as_ptr(),
+                number = in(reg) number,
+                options(nostack),
+            );
+        }
+    }
+
+    #[inline(always)]
+    #[cfg(target_arch = "bpf")]
+    fn exchange(word: &Cell<u64>, old: u64, new: u64) -> bool {
+        let found: u64;
+        // SAFETY: as above.
+        unsafe {
+            asm!(
+                "r0 = cmpxchg_64({word} + 0, r0, {new})",
+                word = in(reg) word.as_ptr(),
+                new = in(reg) new,
+                inout("r0") old => found,
+                options(nostack),
+            );
+        }
+        found == old
+    }
+
+    /// Where the crate is only checked: that machine has no such register.
+    #[cfg(not(target_arch = "bpf"))]
+    fn exchange(word: &Cell<u64>, old: u64, new: u64) -> bool {
+        guard_common::limit::Alone::exchange(word, old, new)
+    }
+}
+
+/// What charging comes to: the number of the reason that refuses, or this.
+const WITHIN: u32 = Reason::Pass as u32;
+const ASK: u32 = 0;
+const PAY: u32 = 1;
+
+/// Who is charged.
+#[inline(always)]
+fn hash_of(facts: &Facts) -> u64 {
+    source::hash(facts.source(), settings::ipv6_mask(), settings::hash_seed())
+}
+
 /// The host's budget for packets of this kind, if there is a limit to it.
 #[inline(always)]
-fn budget_of(packet: &IpPacket) -> Option<Budget> {
-    let budget = match packet.transport {
-        _ if packet.fragment => Budget::Fragments,
-        Transport::Icmp => Budget::Icmp,
-        Transport::Udp => Budget::Udp,
-        _ => return None,
+fn budget_of(facts: &Facts) -> Option<Budget> {
+    let budget = if facts.shape.has(Shape::FRAGMENT) {
+        Budget::Fragments
+    } else if facts.shape.has(Shape::ICMP) {
+        Budget::Icmp
+    } else if facts.shape.has(Shape::UDP) {
+        Budget::Udp
+    } else {
+        return None;
     };
     settings::budget(budget).is_on().then_some(budget)
 }
 
-const ASK: u32 = 0;
-const PAY: u32 = 1;
-
 /// Whether a [`Budget`] has room for a packet, which is charged to it when it is to `pay`. A
-/// function of its own for the same reason as [`guard_charge`].
+/// function of its own, since the verifier would go through it for each kind.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
     const ICMP: u32 = Budget::Icmp as u32;
     const FRAGMENTS: u32 = Budget::Fragments as u32;
-    /// The only one there is in the set.
-    const TAG: u32 = 1;
 
     let budget = match budget {
         ICMP => Budget::Icmp,
         FRAGMENTS => Budget::Fragments,
         _ => Budget::Udp,
     };
+    let limits = [settings::budget(budget), Limit::OFF];
     let Some(set) = maps::budget(budget) else {
         return WITHIN;
     };
-    match set.quote(TAG, now, &[settings::budget(budget), Limit::OFF], [1, 0]) {
-        Ok(quote) if pay == PAY => quote.pay(),
+    match set.quote(THE_HOST, now, &limits, [1, 0], || 0) {
+        Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
         Ok(_) => {}
-        Err(_) => return OVER_PACKETS,
+        Err(_) => return Reason::LimitProtocol as u32,
     }
     WITHIN
 }
 
-/// Charges a packet to its source.
+/// The only tag there is in the set of a budget.
+const THE_HOST: u32 = 1;
+
+/// Charges a packet to its source, the usual case: nothing else limits it.
 #[inline(always)]
-fn charge_source(packet: &IpPacket, now: u32) -> Result<(), Refused> {
-    if !counts_packets() && !settings::limit_bytes().is_on() {
-        return Ok(());
-    }
-    let slot = Slot::of(packet.source, settings::ipv6_mask(), settings::hash_seed());
-    let set = slot.set & settings::set_mask();
-    match guard_charge(set, slot.tag, now, packet.frame_len, opens(packet)) {
-        WITHIN => Ok(()),
-        OVER_PACKETS => Err(Refused(Reason::LimitPackets)),
-        OVER_CONNECTIONS => Err(Refused(Reason::LimitConnections)),
-        _ => Err(Refused(Reason::LimitBytes)),
-    }
-}
-
-// What charging comes to. The limits over follow `WITHIN` in the order of their debts.
-const WITHIN: u32 = 0;
-const OVER_PACKETS: u32 = 1;
-const OVER_CONNECTIONS: u32 = 2;
-const OVER_BYTES: u32 = 3;
-
-/// Charges one packet of so many `bytes`, which `opens` a connection or not, to the source `tag` in
-/// `set`. A function of its own, which the verifier goes through once and not once for each way
-/// that leads here; the call costs a nanosecond.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn guard_charge(set: u32, tag: u32, now: u32, bytes: u32, opens: u32) -> u32 {
-    let quote = match maps::sources(set) {
-        Some(set) if counts_packets() => {
-            match set.quote(tag, now, &settings::limits(), [1, opens]) {
-                Ok(quote) => Some(quote),
-                Err(limit) => return OVER_PACKETS + limit as u32,
-            }
-        }
-        _ => None,
-    };
-    if settings::limit_bytes().is_on() && guard_charge_bytes(set, tag, now, bytes) != WITHIN {
-        return OVER_BYTES;
-    }
-    if let Some(quote) = quote {
-        quote.pay();
-    }
-    WITHIN
-}
-
-/// Charges `bytes` to a source.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn guard_charge_bytes(set: u32, tag: u32, now: u32, bytes: u32) -> u32 {
-    let Some(set) = maps::source_bytes(set) else {
-        return WITHIN;
-    };
-    let quote = set.quote(tag, now, &[settings::limit_bytes(), Limit::OFF], [bytes, 0]);
-    match quote {
-        Ok(quote) => {
-            quote.pay();
+fn charge_source(hash: u64, facts: &Facts) -> u32 {
+    let slot = Slot::from_hash(hash);
+    let at = slot.set & settings::set_mask();
+    let opens = u32::from(facts.shape.has(Shape::OPENS));
+    let bytes = || {
+        if settings::limit_bytes().is_on() {
+            guard_bytes(at, slot.tag, facts.now, facts.bytes, PAY)
+        } else {
             WITHIN
         }
-        Err(_) => OVER_BYTES,
+    };
+    if counts_packets() {
+        charge_to(slot, facts.now, opens, bytes)
+    } else {
+        bytes()
     }
 }
 
-/// Whether packets or SYNs have a limit.
+/// Charges a packet to the source in `slot` if that has room for it, and then `further` too.
+#[inline(always)]
+fn charge_to(slot: Slot, now: u32, opens: u32, further: impl FnOnce() -> u32) -> u32 {
+    let at = slot.set & settings::set_mask();
+    let Some(set) = maps::sources(at) else {
+        return WITHIN;
+    };
+    let least = || forget(guard_least(at, now).into()) as usize;
+    match set.quote(slot.tag, now, &settings::limits(), [1, opens], least) {
+        Ok(quote) => {
+            let over = further();
+            if over == WITHIN {
+                quote.pay::<Atomic>();
+            }
+            over
+        }
+        // Packets are the first limit, SYNs the second.
+        Err(0) => Reason::LimitPackets as u32,
+        Err(_) => Reason::LimitConnections as u32,
+    }
+}
+
+/// Whether packets or SYNs of a source have a limit.
 #[inline(always)]
 fn counts_packets() -> bool {
     settings::limits().iter().any(Limit::is_on)
 }
 
-#[inline(always)]
-fn opens(packet: &IpPacket) -> u32 {
-    match &packet.transport {
-        Transport::Tcp(tcp) => u32::from(tcp.opens),
-        _ => 0,
+/// The place in a set for a source that it does not know. A function of its own, since it is long
+/// and known sources do without.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_least(set: u32, now: u32) -> u32 {
+    maps::sources(set).map_or(0, |set| set.least(now, &settings::limits())) as u32
+}
+
+/// Asks whether a source may send so many `bytes` more, and charges them when it is to `pay`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_bytes(set: u32, tag: u32, now: u32, bytes: u32, pay: u32) -> u32 {
+    let Some(set) = maps::source_bytes(set) else {
+        return WITHIN;
+    };
+    let limits = [settings::limit_bytes(), Limit::OFF];
+    let least = || set.least(now, &limits);
+    match set.quote(tag, now, &limits, [bytes, 0], least) {
+        Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
+        Ok(_) => {}
+        Err(_) => return Reason::LimitBytes as u32,
     }
+    WITHIN
+}
+
+/// The limits behind that of the source, as far as they apply to a packet.
+struct Further {
+    /// Position of the service plus one, when it has limits of its own; else 0.
+    service_plus_one: u16,
+    /// The source is not known, and what such sources may send together is limited.
+    new: bool,
+}
+
+impl Further {
+    #[inline(always)]
+    fn of(facts: &Facts, service: ServicePort, hash: u64) -> Self {
+        let limited = service.flags & ServicePort::LIMITS != 0;
+        Self {
+            service_plus_one: if limited { service.service_plus_one } else { 0 },
+            new: settings::new_sources().is_on() && !maps::is_known(hash, facts.now),
+        }
+    }
+
+    #[inline(always)]
+    fn is_any(&self) -> bool {
+        self.new || self.service_plus_one != 0 || counts_aggregates()
+    }
+
+    /// With the tick and whether the packet opens a connection, in one word.
+    #[inline(always)]
+    fn pack(&self, facts: &Facts) -> u64 {
+        let opens = u64::from(facts.shape.has(Shape::OPENS));
+        let service = u64::from(self.service_plus_one);
+        u64::from(facts.now) | service << 32 | opens << 48 | u64::from(self.new) << 49
+    }
+}
+
+/// Whether networks have a limit.
+#[inline(always)]
+fn counts_aggregates() -> bool {
+    settings::aggregates().iter().any(Limit::is_on)
+}
+
+/// The network around a source: an IPv4 /24 or an IPv6 /48.
+#[inline(always)]
+fn network_of(facts: &Facts) -> u64 {
+    if counts_aggregates() {
+        source::network(facts.source(), settings::hash_seed())
+    } else {
+        0
+    }
+}
+
+/// Charges a packet that more than its source's limit applies to. `packed` is what
+/// [`Further::pack`] made. A function of its own: nothing of this concerns the packet of a known
+/// source where services and networks have no limits.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_further(hash: u64, network: u64, packed: u64, bytes: u32) -> u32 {
+    let (now, opens) = (packed as u32, (packed >> 48) as u32 & 1);
+    let slot = Slot::from_hash(hash);
+    let charged = Behind {
+        hash,
+        network,
+        packed,
+        bytes,
+    };
+    charge_to(slot, now, opens, || {
+        let over = behind(&charged, ASK);
+        if over != WITHIN {
+            return over;
+        }
+        if packed >> 49 & 1 != 0 && !charge_new(packed as u32) {
+            return Reason::NewSources as u32;
+        }
+        behind(&charged, PAY);
+        WITHIN
+    })
+}
+
+/// A packet to the limits behind those of its source for packets and SYNs.
+struct Behind {
+    hash: u64,
+    network: u64,
+    /// What [`Further::pack`] made.
+    packed: u64,
+    bytes: u32,
+}
+
+/// Asks them, or charges them.
+#[inline(always)]
+fn behind(packet: &Behind, pay: u32) -> u32 {
+    let Behind {
+        hash,
+        network,
+        packed,
+        bytes,
+    } = *packet;
+    let (now, service_and_opens) = (packed as u32, (packed >> 32) as u32 & 0x1_ffff);
+    if settings::limit_bytes().is_on() {
+        let slot = Slot::from_hash(hash);
+        let over = guard_bytes(slot.set & settings::set_mask(), slot.tag, now, bytes, pay);
+        if over != WITHIN {
+            return over;
+        }
+    }
+    if settings::service_limits() && service_and_opens & 0xffff != 0 {
+        let over = guard_service(hash, now, service_and_opens, pay);
+        if over != WITHIN {
+            return over;
+        }
+        let over = guard_service_bytes(hash, now, service_and_opens, bytes, pay);
+        if over != WITHIN {
+            return over;
+        }
+    }
+    if counts_aggregates() {
+        return guard_network(network, now, service_and_opens >> 16, pay);
+    }
+    WITHIN
+}
+
+/// Charges a packet of a source that is not known to what such sources may send together.
+#[inline(always)]
+fn charge_new(now: u32) -> bool {
+    let Some(set) = maps::budget(Budget::NewSources) else {
+        return true;
+    };
+    let limits = [settings::new_sources(), Limit::OFF];
+    let quote = set.quote(THE_HOST, now, &limits, [1, 0], || 0);
+    quote.map(Quote::pay::<Atomic>).is_ok()
+}
+
+/// Asks whether a source may send a packet to a service, and charges it when it is to `pay`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_service(hash: u64, now: u32, service: u32, pay: u32) -> u32 {
+    let (slot, opens) = (service_slot(hash, service), service >> 16 & 1);
+    let limits = maps::service_limits((service & 0xffff) - 1);
+    let set = maps::service_sources(slot.set & settings::set_mask());
+    let (Some([packets, connections, _]), Some(set)) = (limits, set) else {
+        return WITHIN;
+    };
+    let limits = [*packets, *connections];
+    match set.quote(slot.tag, now, &limits, [1, opens], || {
+        set.least(now, &limits)
+    }) {
+        Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
+        Ok(_) => {}
+        Err(_) => return Reason::LimitService as u32,
+    }
+    WITHIN
+}
+
+/// The same for its bytes.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_service_bytes(hash: u64, now: u32, service: u32, bytes: u32, pay: u32) -> u32 {
+    let slot = service_slot(hash, service);
+    let limits = maps::service_limits((service & 0xffff) - 1);
+    let set = maps::service_bytes(slot.set & settings::set_mask());
+    let (Some([.., limit]), Some(set)) = (limits, set) else {
+        return WITHIN;
+    };
+    let limits = [*limit, Limit::OFF];
+    match set.quote(slot.tag, now, &limits, [bytes, 0], || {
+        set.least(now, &limits)
+    }) {
+        Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
+        Ok(_) => {}
+        Err(_) => return Reason::LimitService as u32,
+    }
+    WITHIN
+}
+
+/// Where a source stands in the tables of a service.
+#[inline(always)]
+fn service_slot(hash: u64, service: u32) -> Slot {
+    Slot::from_hash(mix(hash ^ u64::from(service & 0xffff)))
+}
+
+/// Asks whether a network may send a packet, and charges it when it is to `pay`.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_network(hash: u64, now: u32, opens: u32, pay: u32) -> u32 {
+    let slot = Slot::from_hash(hash);
+    let Some(set) = maps::networks(slot.set & settings::network_mask()) else {
+        return WITHIN;
+    };
+    let limits = settings::aggregates();
+    match set.quote(slot.tag, now, &limits, [1, opens], || {
+        set.least(now, &limits)
+    }) {
+        Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
+        Ok(_) => {}
+        Err(_) => return Reason::LimitAggregate as u32,
+    }
+    WITHIN
 }

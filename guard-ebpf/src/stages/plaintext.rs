@@ -6,7 +6,8 @@
 //! that later connections overwrite.
 
 use guard_common::{
-    packet::{Address, IpPacket, Tcp, Transport},
+    facts::{Facts, Shape},
+    packet::Address,
     protocol::{HEAD_MIN, Protocol},
     reason::{Reason, Verdict},
     source::mix,
@@ -26,25 +27,22 @@ use crate::{
 #[inline(always)]
 pub(crate) fn check(
     frame: &XdpFrame<'_>,
-    packet: &IpPacket,
+    facts: &Facts,
     service: ServicePort,
-    now: u32,
 ) -> Result<Option<Reason>, Refused> {
-    let Transport::Tcp(tcp) = &packet.transport else {
-        return Ok(None);
-    };
+    // Only TCP ports have a service.
     if service.flags & ServicePort::CHECK == 0 {
         return Ok(None);
     }
-    let opening = Opening::of(packet.source, tcp);
-    if tcp.opens {
-        opening.remember(tcp);
+    let opening = Opening::of(facts);
+    if facts.shape.has(Shape::OPENS) {
+        opening.remember(facts);
     }
-    if tcp.payload_len == 0 {
+    if facts.payload_len == 0 {
         return Ok(None);
     }
-    let protocol = classify(frame, tcp);
-    if protocol == Protocol::Undecided && !opening.is_first(tcp) {
+    let protocol = classify(frame, facts);
+    if protocol == Protocol::Undecided && !opening.is_first(facts) {
         return Ok(None);
     }
     let position = u32::from(service.service_plus_one) - 1;
@@ -63,7 +61,7 @@ pub(crate) fn check(
         service_plus_one: service.service_plus_one,
         verdict,
     };
-    events::plaintext(frame, packet, tcp, &found, now);
+    events::plaintext(frame, facts, &found);
     if refuse {
         Err(Refused(Reason::Plaintext))
     } else {
@@ -72,11 +70,11 @@ pub(crate) fn check(
 }
 
 #[inline(always)]
-fn classify(frame: &XdpFrame<'_>, tcp: &Tcp) -> Protocol {
-    if (tcp.payload_len as usize) < HEAD_MIN {
+fn classify(frame: &XdpFrame<'_>, facts: &Facts) -> Protocol {
+    if (facts.payload_len as usize) < HEAD_MIN {
         return Protocol::Undecided;
     }
-    frame.head(tcp).map_or(Protocol::Undecided, Protocol::of)
+    frame.head(facts).map_or(Protocol::Undecided, Protocol::of)
 }
 
 /// Where a connection's first sequence number is remembered. The slot holds a tag of the
@@ -88,13 +86,13 @@ struct Opening {
 
 impl Opening {
     #[inline(always)]
-    fn of(source: Address, tcp: &Tcp) -> Self {
+    fn of(facts: &Facts) -> Self {
         let [seed, _] = settings::hash_seed();
-        let address = match source {
+        let address = match facts.source() {
             Address::V4(word) => u64::from(word),
             Address::V6([high, low]) => mix(high) ^ low,
         };
-        let ports = u64::from(tcp.source_port) << 16 | u64::from(tcp.port);
+        let ports = u64::from(facts.source_port) << 16 | u64::from(facts.port);
         let hash = mix(mix(address ^ seed) ^ ports);
         // The lowest bit of the tag is set, so that no connection looks like an empty slot.
         Self {
@@ -104,15 +102,20 @@ impl Opening {
     }
 
     #[inline(always)]
-    fn remember(&self, tcp: &Tcp) {
-        maps::set_opening(self.position, self.tag | u64::from(tcp.seq.wrapping_add(1)));
+    fn remember(&self, facts: &Facts) {
+        maps::set_opening(
+            self.position,
+            self.tag | u64::from(facts.seq.wrapping_add(1)),
+        );
     }
 
     /// Whether this is the connection's first payload. It is so once.
     #[inline(always)]
-    fn is_first(&self, tcp: &Tcp) -> bool {
+    fn is_first(&self, facts: &Facts) -> bool {
         // A payload that comes with the SYN follows it in the sequence (RFC 7413).
-        let seq = tcp.seq.wrapping_add(u32::from(tcp.opens));
+        let seq = facts
+            .seq
+            .wrapping_add(u32::from(facts.shape.has(Shape::OPENS)));
         let first = maps::opening(self.position) == self.tag | u64::from(seq);
         if first {
             maps::set_opening(self.position, 0);

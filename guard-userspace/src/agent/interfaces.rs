@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tracing::{error, info};
 
 use crate::{
@@ -74,6 +74,27 @@ impl Interfaces {
         }
     }
 
+    /// Puts the program of `next` in the place of that of `current`, on every interface or on none.
+    pub(super) fn hand_over(&mut self, current: &mut Kernel, next: &mut Kernel) -> Result<()> {
+        let mut done = 0;
+        let mut handed = Ok(());
+        for guarded in &mut self.all {
+            handed = guarded.hand_over(next);
+            if handed.is_err() {
+                break;
+            }
+            done += 1;
+        }
+        if handed.is_err() {
+            for guarded in &mut self.all[..done] {
+                guarded
+                    .hand_over(current)
+                    .context("going back to the program that was there")?;
+            }
+        }
+        handed
+    }
+
     /// Every one, by position.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Guarded> {
         self.all.iter()
@@ -105,6 +126,14 @@ impl Interfaces {
 }
 
 impl Guarded {
+    /// Where no program is, there is nothing to replace.
+    fn hand_over(&mut self, next: &mut Kernel) -> Result<()> {
+        match &mut self.state {
+            State::Protected { attachment, .. } => attachment.hand_over(&self.name, next),
+            _ => Ok(()),
+        }
+    }
+
     /// Where the program runs; nothing where it does not.
     pub(super) fn mode(&self) -> Option<Mode> {
         match &self.state {

@@ -1,6 +1,7 @@
 //! The running agent: what it holds, and what it says of itself.
 
 use std::{
+    net::IpAddr,
     process,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -9,15 +10,20 @@ use std::{
 use anyhow::{Context as _, Result};
 use guard_common::{
     reason::{Reason, Verdict},
-    wire::Clock,
+    wire::Clock as ClockSource,
 };
 
-use super::interfaces::{Guarded, Interfaces};
+use super::{
+    interfaces::{Guarded, Interfaces},
+    reload::{Clock, Over},
+};
 use crate::{
+    cli::RunFlags,
     config::{Config, Encryption, OnPlaintext, Service},
+    entries::{Edit, Explanation, List, Listed},
     http::Source,
     interface::Interface,
-    kernel::{Kernel, RuleCounts, Tick},
+    kernel::{Kernel, RuleCounts},
     logging::DroppedLines,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
@@ -27,46 +33,59 @@ use crate::{
 
 /// The agent while it protects. Dropping it detaches everything.
 pub(super) struct Agent {
-    config: Config,
-    tick: Tick,
+    pub(super) flags: RunFlags,
+    pub(super) clock: Clock,
+    names: Vec<String>,
     started: Instant,
-    started_at: SystemTime,
     dropped_lines: DroppedLines,
     inner: Mutex<Inner>,
 }
 
-struct Inner {
-    interfaces: Interfaces,
-    kernel: Kernel,
+/// What changes.
+pub(super) struct Inner {
+    pub(super) interfaces: Interfaces,
+    pub(super) kernel: Kernel,
+    pub(super) rules: Rules,
+    pub(super) loaded_at: SystemTime,
+    pub(super) reload_failed: bool,
+}
+
+/// What is enforced.
+pub(super) struct Rules {
+    pub(super) config: Config,
+    pub(super) over: Over,
 }
 
 impl Agent {
     /// Attaches to every interface, or to none.
     pub(super) fn attach(
-        config: Config,
+        rules: Rules,
+        flags: RunFlags,
         mut kernel: Kernel,
-        tick: Tick,
+        clock: Clock,
         found: &[Interface],
         dropped_lines: DroppedLines,
     ) -> Result<Self> {
-        let interfaces = Interfaces::attach(&mut kernel, found, config.xdp_mode)?;
+        let interfaces = Interfaces::attach(&mut kernel, found, rules.config.xdp_mode)?;
         Ok(Self {
-            config,
-            tick,
+            flags,
+            clock,
+            names: rules.config.interfaces.clone(),
             started: Instant::now(),
-            started_at: SystemTime::now(),
             dropped_lines,
-            inner: Mutex::new(Inner { interfaces, kernel }),
+            inner: Mutex::new(Inner {
+                interfaces,
+                kernel,
+                rules,
+                loaded_at: SystemTime::now(),
+                reload_failed: false,
+            }),
         })
     }
 
     /// `enforce` or `dry-run`.
     pub(super) fn mode_name(&self) -> &'static str {
-        if self.config.dry_run {
-            "dry-run"
-        } else {
-            "enforce"
-        }
+        self.lock().mode_name()
     }
 
     /// Takes the program off every interface.
@@ -76,7 +95,7 @@ impl Agent {
 
     /// The names of the interfaces.
     pub(super) fn interface_names(&self) -> &[String] {
-        &self.config.interfaces
+        &self.names
     }
 
     /// The kernel has removed an interface, and the program with it.
@@ -86,11 +105,13 @@ impl Agent {
 
     /// Compares with the interfaces there are, and protects what can be protected.
     pub(super) fn attend(&self, found: &[Interface]) {
-        let Inner { interfaces, kernel } = &mut *self.lock();
+        let Inner {
+            interfaces, kernel, ..
+        } = &mut *self.lock();
         interfaces.attend(kernel, found, Instant::now());
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody leaves the state half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -104,22 +125,23 @@ impl Source for Agent {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
-            mode: self.mode_name().to_owned(),
+            mode: inner.mode_name().to_owned(),
             interfaces: inner
                 .interfaces
                 .iter()
                 .zip(0..)
-                .map(|(guarded, position)| self.interface_status(&inner.kernel, guarded, position))
+                .map(|(guarded, position)| inner.interface_status(guarded, position))
                 .collect::<Result<_>>()?,
-            services: self
+            services: inner
+                .rules
                 .config
                 .services
                 .iter()
                 .zip(0..)
                 .map(|(service, position)| service_status(&inner.kernel, service, position))
                 .collect::<Result<_>>()?,
-            limits: serde_json::to_value(self.config.limits).context("the limits")?,
-            rules: self.rule_status(inner.kernel.rules()),
+            limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
+            rules: inner.rule_status(inner.kernel.rules()),
             events: EventStatus {
                 emitted: events.emitted,
                 suppressed: events.suppressed,
@@ -127,15 +149,32 @@ impl Source for Agent {
             },
             log_lines_dropped: self.dropped_lines.count(),
             clock: ClockStatus {
-                source: clock_name(self.tick.clock),
-                tick_ns: self.tick.ns,
+                source: clock_name(self.clock.tick.clock),
+                tick_ns: self.clock.tick.ns,
             },
-            maps: inner.kernel.tables().to_vec(),
-            config_loaded_at: self
-                .started_at
+            maps: inner.kernel.tables(),
+            last_reload_failed: inner.reload_failed,
+            config_loaded_at: inner
+                .loaded_at
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
         })
+    }
+
+    fn reload(&self) -> Result<()> {
+        Self::reload(self)
+    }
+
+    fn edit(&self, edit: Edit) -> Result<()> {
+        Self::edit(self, edit)
+    }
+
+    fn entries(&self, list: List) -> Vec<Listed> {
+        Self::entries(self, list)
+    }
+
+    fn explain(&self, address: IpAddr) -> Explanation {
+        Self::explain(self, address)
     }
 
     fn is_ready(&self) -> bool {
@@ -147,16 +186,20 @@ impl Source for Agent {
     }
 }
 
-impl Agent {
-    fn interface_status(
-        &self,
-        kernel: &Kernel,
-        guarded: &Guarded,
-        position: u32,
-    ) -> Result<InterfaceStatus> {
+impl Inner {
+    /// `enforce` or `dry-run`.
+    fn mode_name(&self) -> &'static str {
+        if self.rules.config.dry_run {
+            "dry-run"
+        } else {
+            "enforce"
+        }
+    }
+
+    fn interface_status(&self, guarded: &Guarded, position: u32) -> Result<InterfaceStatus> {
         let mut packets = Vec::new();
         for (verdict, reason) in verdicts_and_reasons() {
-            let count = kernel.counters.packets(position, verdict, reason)?;
+            let count = self.kernel.counters.packets(position, verdict, reason)?;
             if count.packets > 0 || self.is_expected(verdict, reason) {
                 packets.push(PacketCount {
                     verdict: verdict.name().to_owned(),
@@ -176,7 +219,7 @@ impl Agent {
 
     /// Counters that are shown at zero, so that a dashboard has them before the first packet.
     fn is_expected(&self, verdict: Verdict, reason: Reason) -> bool {
-        let refused = if self.config.dry_run {
+        let refused = if self.rules.config.dry_run {
             Verdict::WouldDrop
         } else {
             Verdict::Drop
@@ -188,6 +231,22 @@ impl Agent {
         }
     }
 
+    /// How many entries a list has, those of the running agent too.
+    fn configured(&self, list: List) -> usize {
+        let config = &self.rules.config;
+        let configured = match list {
+            List::Allow => config.allow.len(),
+            List::Deny => config.deny.len(),
+        };
+        let others = self
+            .rules
+            .over
+            .book
+            .list()
+            .filter(|entry| entry.list == list);
+        configured + others.count()
+    }
+
     fn rule_status(&self, in_force: RuleCounts) -> Vec<RuleStatus> {
         let list = |name: &str, configured: usize, in_force| RuleStatus {
             list: name.to_owned(),
@@ -195,8 +254,8 @@ impl Agent {
             in_force,
         };
         vec![
-            list("allow", self.config.allow.len(), in_force.allow),
-            list("deny", self.config.deny.len(), in_force.deny),
+            list("allow", self.configured(List::Allow), in_force.allow),
+            list("deny", self.configured(List::Deny), in_force.deny),
         ]
     }
 }
@@ -227,11 +286,11 @@ fn service_status(kernel: &Kernel, service: &Service, position: u32) -> Result<S
     })
 }
 
-fn clock_name(clock: Clock) -> String {
+fn clock_name(clock: ClockSource) -> String {
     match clock {
-        Clock::Jiffies => "jiffies",
-        Clock::Coarse => "coarse",
-        Clock::Manual => "manual",
+        ClockSource::Jiffies => "jiffies",
+        ClockSource::Coarse => "coarse",
+        ClockSource::Manual => "manual",
     }
     .to_owned()
 }

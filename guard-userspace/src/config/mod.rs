@@ -15,7 +15,7 @@ use serde::{Serialize, Serializer};
 
 pub use self::problem::{ConfigErrors, Problem, Style};
 pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
-use crate::cli::RunFlags;
+use crate::{cli::RunFlags, entries::List};
 
 mod problem;
 mod rate;
@@ -48,6 +48,8 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Whether to count what would be dropped instead of dropping it.
     pub dry_run: bool,
+    /// Whether packets from outside that claim an address of this host are dropped.
+    pub protect_self: bool,
     /// Where metrics and health are served.
     pub listen: SocketAddr,
     /// The control socket.
@@ -98,6 +100,17 @@ impl Config {
     /// Every problem of the text at once.
     pub fn parse(name: &str, text: &str) -> Result<Self, ConfigErrors> {
         resolve::from_text(name, text)
+    }
+
+    /// Takes out the entries of `allow` and `deny` that end by themselves.
+    #[must_use]
+    pub fn take_ending(&mut self) -> Vec<(List, Entry)> {
+        let mut ending = Vec::new();
+        for (list, entries) in [(List::Allow, &mut self.allow), (List::Deny, &mut self.deny)] {
+            let taken = entries.extract_if(.., |entry| entry.expires.is_some());
+            ending.extend(taken.map(|entry| (list, entry)));
+        }
+        ending
     }
 
     /// What is configured, in a few words: `2 interfaces, 1 service, 3 deny, 1 allow`.
@@ -160,8 +173,46 @@ pub struct Limits {
     pub burst: Duration,
     /// Leading bits of an IPv6 address that make one source: 32 to 128.
     pub ipv6_prefix: u8,
+    /// Packets of all sources together that are not known.
+    #[serde(serialize_with = "rate_or_off")]
+    pub new_sources: Option<Rate>,
+    /// What the network around a source may send.
+    pub aggregate: AggregateLimits,
     /// What all sources together may send.
     pub protocol: ProtocolLimits,
+}
+
+/// What each IPv4 /24 and each IPv6 /48 may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AggregateLimits {
+    /// Packets.
+    #[serde(serialize_with = "rate_or_off")]
+    pub packets: Option<Rate>,
+    /// TCP SYNs.
+    #[serde(serialize_with = "rate_or_off")]
+    pub connections: Option<Rate>,
+}
+
+/// What each source may send to a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ServiceLimits {
+    /// Packets.
+    #[serde(serialize_with = "rate_or_off")]
+    pub packets: Option<Rate>,
+    /// Bytes, counted from the Ethernet header on.
+    #[serde(serialize_with = "rate_or_off")]
+    pub bytes: Option<Rate>,
+    /// TCP SYNs.
+    #[serde(serialize_with = "rate_or_off")]
+    pub connections: Option<Rate>,
+}
+
+impl ServiceLimits {
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What all sources together may send of some kinds of packets.
@@ -193,6 +244,8 @@ impl Default for Limits {
             connections: count(120_000, 60),
             burst: Duration::from_secs(1),
             ipv6_prefix: 64,
+            new_sources: count(200_000, 1),
+            aggregate: AggregateLimits::default(),
             protocol: ProtocolLimits {
                 icmp: count(10_000, 1),
                 fragments: count(10_000, 1),
@@ -216,6 +269,8 @@ pub struct Service {
     pub on_plaintext: OnPlaintext,
     /// The only sources that may reach it, when present; never empty.
     pub allow: Option<Vec<IpNet>>,
+    /// What each source may send to it.
+    pub limits: ServiceLimits,
 }
 
 /// Whether a service's connections must be encrypted.
@@ -274,6 +329,9 @@ pub struct Entry {
     pub cidr: IpNet,
     /// Why it is there: up to 200 printable characters.
     pub reason: Option<String>,
+    /// When it ends, in seconds since 1970; nothing when it stays.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]

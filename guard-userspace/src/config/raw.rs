@@ -8,7 +8,9 @@ use toml::de::{DeTable, DeValue};
 
 use super::problem::Problem;
 use super::rate::RateSetting;
-use super::schema::{ALLOW, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk};
+use super::schema::{
+    AGGREGATE, ALLOW, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk,
+};
 use super::services::{self, RawService};
 use super::{Entry, MAX_INTERFACES, XdpMode, syntax, unbuilt, units};
 
@@ -18,6 +20,7 @@ pub(super) struct RawConfig {
     pub(super) interfaces: Option<Vec<String>>,
     pub(super) xdp_mode: Option<XdpMode>,
     pub(super) dry_run: Option<bool>,
+    pub(super) protect_self: Option<bool>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) limits: RawLimits,
     pub(super) services: Vec<RawService>,
@@ -33,7 +36,24 @@ pub(super) struct RawLimits {
     pub(super) connections: Option<Located<RateSetting>>,
     pub(super) burst: Option<Located<Duration>>,
     pub(super) ipv6_prefix: Option<u8>,
+    pub(super) new_sources: Option<Located<RateSetting>>,
+    pub(super) aggregate: RawAggregate,
     pub(super) protocol: RawProtocol,
+}
+
+/// What `[limits.aggregate]` says.
+#[derive(Default)]
+pub(super) struct RawAggregate {
+    pub(super) packets: Option<Located<RateSetting>>,
+    pub(super) connections: Option<Located<RateSetting>>,
+}
+
+/// What `limits` of a `[[service]]` says.
+#[derive(Default)]
+pub(super) struct RawServiceLimits {
+    pub(super) packets: Option<Located<RateSetting>>,
+    pub(super) bytes: Option<Located<RateSetting>>,
+    pub(super) connections: Option<Located<RateSetting>>,
 }
 
 /// What `[limits.protocol]` says.
@@ -67,6 +87,7 @@ impl RawConfig {
                 .text(&top, "xdp_mode", "auto", XdpMode::parse)
                 .map(value),
             dry_run: walk.flag(&top, "dry_run").map(value),
+            protect_self: walk.flag(&top, "protect_self").map(value),
             listen: walk
                 .text(&top, "listen", "127.0.0.1:9797", units::listen)
                 .map(value),
@@ -90,10 +111,34 @@ impl RawLimits {
             connections: walk.text(section, "connections", "600/min", RateSetting::count),
             burst: walk.text(section, "burst", "1s", units::burst),
             ipv6_prefix: ipv6_prefix(walk, section),
+            new_sources: walk.text(section, "new_sources", "200k/s", RateSetting::count),
+            aggregate: walk
+                .table(section, "aggregate", &AGGREGATE)
+                .map(|section| RawAggregate::read(walk, &section))
+                .unwrap_or_default(),
             protocol: walk
                 .table(section, "protocol", &PROTOCOL)
                 .map(|section| RawProtocol::read(walk, &section))
                 .unwrap_or_default(),
+        }
+    }
+}
+
+impl RawAggregate {
+    fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
+        Self {
+            packets: walk.text(section, "packets", "1M/s", RateSetting::count),
+            connections: walk.text(section, "connections", "10k/s", RateSetting::count),
+        }
+    }
+}
+
+impl RawServiceLimits {
+    pub(super) fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
+        Self {
+            packets: walk.text(section, "packets", "10k/s", RateSetting::count),
+            bytes: walk.text(section, "bytes", "10MiB/s", RateSetting::bytes),
+            connections: walk.text(section, "connections", "600/min", RateSetting::count),
         }
     }
 }
@@ -152,7 +197,6 @@ fn entries(walk: &mut Walk, top: &Section<'_, '_>, key: &str, kind: &'static Kin
     let sections = walk.tables(top, key, kind);
     let mut entries = Vec::with_capacity(sections.len());
     for section in sections {
-        unbuilt::refuse_entry(walk, &section);
         if !section.table.contains_key("cidr") {
             let message = format!("this {} names no network", kind.name);
             walk.refuse(
@@ -165,9 +209,25 @@ fn entries(walk: &mut Walk, top: &Section<'_, '_>, key: &str, kind: &'static Kin
         let reason = walk
             .text(&section, "reason", "monitoring", units::reason)
             .map(value);
-        entries.extend(cidr.map(|(cidr, _)| Entry { cidr, reason }));
+        let expires = expires(walk, &section);
+        entries.extend(cidr.map(|(cidr, _)| Entry {
+            cidr,
+            reason,
+            expires,
+        }));
     }
     entries
+}
+
+/// When an entry ends: a string or a date and time of TOML, either with an offset from UTC.
+fn expires(walk: &mut Walk, section: &Section<'_, '_>) -> Option<u64> {
+    let node = section.table.get("expires")?;
+    let text = match node.get_ref() {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Datetime(time) => time.to_string(),
+        _ => String::new(),
+    };
+    walk.accept(units::time(&text), node.span()).map(value)
 }
 
 fn value<T>((value, _): Located<T>) -> T {

@@ -13,13 +13,13 @@ use ipnet::IpNet;
 
 use super::problem::{ConfigErrors, Problem};
 use super::rate::{MAX_UNITS, Rate, RateSetting};
-use super::raw::{self, RawConfig, RawLimits};
-use super::schema::Span;
+use super::raw::{self, RawConfig, RawLimits, RawServiceLimits};
+use super::schema::{Located, Span};
 use super::services::RawService;
 use super::units::duration_text;
 use super::{
-    Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext,
-    ProtocolLimits, Service,
+    AggregateLimits, Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES,
+    MAX_INTERFACES, OnPlaintext, ProtocolLimits, Service, ServiceLimits,
 };
 use crate::cli::RunFlags;
 
@@ -150,12 +150,13 @@ fn layer(raw: RawConfig, flags: &RunFlags, problems: &mut Vec<Problem>) -> Confi
         interfaces: interfaces(raw.interfaces.unwrap_or_default(), flags, problems),
         xdp_mode: flags.xdp_mode.or(raw.xdp_mode).unwrap_or_default(),
         dry_run: flags.dry_run.or(raw.dry_run).unwrap_or_default(),
+        protect_self: raw.protect_self.unwrap_or(true),
         listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
         socket: path(flags.socket.as_ref(), DEFAULT_SOCKET),
         state_dir: path(flags.state_dir.as_ref(), STATE_DIR),
         bpffs: path(flags.bpffs.as_ref(), BPFFS),
         limits: limits(&raw.limits, flags, problems),
-        services: services(raw.services, flags, problems),
+        services: services(raw.services, burst(&raw.limits), flags, problems),
         allow: entries(raw.allow, &flags.allow),
         deny: entries(raw.deny, &flags.deny),
     }
@@ -193,17 +194,13 @@ fn interfaces(
 
 fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Limits {
     let default = Limits::default();
-    let burst = raw
-        .burst
-        .as_ref()
-        .map_or(default.burst, |(burst, _)| *burst);
+    let burst = burst(raw);
     let mut limit = |name, flag: Option<RateSetting>, raw: &Option<_>, default| {
-        let (rate, span) = match (flag, raw) {
-            (Some(flag), _) => (flag.rate(), None),
-            (None, Some((setting, span))) => (RateSetting::rate(*setting), Some(span)),
-            (None, None) => (default, None),
+        let Some(flag) = flag else {
+            return rate(name, raw.as_ref(), burst, problems).unwrap_or(default);
         };
-        problems.extend(rate.and_then(|rate| too_much_at_once(name, rate, burst, span)));
+        let rate = flag.rate();
+        problems.extend(rate.and_then(|rate| too_much_at_once(name, rate, burst, None)));
         rate
     };
     Limits {
@@ -220,6 +217,11 @@ fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Lim
             &raw.connections,
             default.connections,
         ),
+        new_sources: limit("packets", None, &raw.new_sources, default.new_sources),
+        aggregate: AggregateLimits {
+            packets: limit("packets", None, &raw.aggregate.packets, None),
+            connections: limit("connections", None, &raw.aggregate.connections, None),
+        },
         protocol: ProtocolLimits {
             icmp: limit(
                 "ICMP messages",
@@ -245,6 +247,41 @@ fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Lim
     }
 }
 
+fn burst(raw: &RawLimits) -> Duration {
+    let burst = raw.burst.as_ref();
+    burst.map_or(Limits::default().burst, |(burst, _)| *burst)
+}
+
+/// What a key says, if it is there: a rate, or that there is no limit.
+#[expect(
+    clippy::option_option,
+    reason = "a key that is not there is not one that says \"off\""
+)]
+fn rate(
+    name: &str,
+    raw: Option<&Located<RateSetting>>,
+    burst: Duration,
+    problems: &mut Vec<Problem>,
+) -> Option<Option<Rate>> {
+    let (setting, span) = raw?;
+    let rate = setting.rate();
+    problems.extend(rate.and_then(|rate| too_much_at_once(name, rate, burst, Some(span))));
+    Some(rate)
+}
+
+fn service_limits(
+    raw: &RawServiceLimits,
+    burst: Duration,
+    problems: &mut Vec<Problem>,
+) -> ServiceLimits {
+    let mut limit = |name, raw: &Option<_>| rate(name, raw.as_ref(), burst, problems).flatten();
+    ServiceLimits {
+        packets: limit("packets", &raw.packets),
+        bytes: limit("bytes", &raw.bytes),
+        connections: limit("connections", &raw.connections),
+    }
+}
+
 fn too_much_at_once(
     name: &str,
     rate: Rate,
@@ -264,10 +301,15 @@ fn too_much_at_once(
     })
 }
 
-fn services(raw: Vec<RawService>, flags: &RunFlags, problems: &mut Vec<Problem>) -> Vec<Service> {
+fn services(
+    raw: Vec<RawService>,
+    burst: Duration,
+    flags: &RunFlags,
+    problems: &mut Vec<Problem>,
+) -> Vec<Service> {
     let mut services: Vec<Service> = raw
         .into_iter()
-        .filter_map(RawService::into_service)
+        .filter_map(|raw| raw.into_service(|raw| service_limits(raw, burst, problems)))
         .collect();
     if !flags.api_ports.is_empty() {
         services = vec![api(flags.api_ports.clone())];
@@ -295,6 +337,7 @@ fn service(name: &str, ports: Vec<RangeInclusive<u16>>) -> Service {
         encryption: Encryption::Required,
         on_plaintext: OnPlaintext::Flag,
         allow: None,
+        limits: ServiceLimits::default(),
     }
 }
 
@@ -318,6 +361,7 @@ fn entries(configured: Vec<Entry>, added: &[IpNet]) -> Vec<Entry> {
     let added = added.iter().map(|cidr| Entry {
         cidr: *cidr,
         reason: None,
+        expires: None,
     });
     let mut seen = HashSet::with_capacity(configured.len() + added.len());
     configured

@@ -5,8 +5,9 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
-use super::schema::{Located, Node, SERVICE, Section, Span, Walk};
-use super::{Encryption, MAX_SERVICES, OnPlaintext, Service, unbuilt, units};
+use super::raw::RawServiceLimits;
+use super::schema::{Located, Node, SERVICE, SERVICE_LIMITS, Section, Span, Walk};
+use super::{Encryption, MAX_SERVICES, OnPlaintext, Service, ServiceLimits, unbuilt, units};
 
 /// What one `[[service]]` says.
 pub(super) struct RawService {
@@ -15,6 +16,7 @@ pub(super) struct RawService {
     encryption: Option<Encryption>,
     on_plaintext: Option<OnPlaintext>,
     allow: Option<Vec<IpNet>>,
+    limits: RawServiceLimits,
 }
 
 /// Reads every `[[service]]` and checks them against each other.
@@ -57,12 +59,21 @@ impl RawService {
                 .text(section, "on_plaintext", "flag", OnPlaintext::parse)
                 .map(|(on_plaintext, _)| on_plaintext),
             allow: allow(walk, section),
+            limits: walk
+                .table(section, "limits", &SERVICE_LIMITS)
+                .map(|section| RawServiceLimits::read(walk, &section))
+                .unwrap_or_default(),
         }
     }
 
-    /// The service with its defaults; nothing when it has no name, which was refused.
-    pub(super) fn into_service(self) -> Option<Service> {
+    /// The service with its defaults, its limits as `limits` makes them; nothing when it has no
+    /// name, which was refused.
+    pub(super) fn into_service(
+        self,
+        limits: impl FnOnce(&RawServiceLimits) -> ServiceLimits,
+    ) -> Option<Service> {
         Some(Service {
+            limits: limits(&self.limits),
             name: self.name?.0,
             ports: self.ports.into_iter().map(|(ports, _)| ports).collect(),
             encryption: self.encryption.unwrap_or_default(),

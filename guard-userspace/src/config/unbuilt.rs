@@ -4,23 +4,18 @@
 
 use toml::de::DeValue;
 
-use super::schema::{AGGREGATE, SERVICE_LIMITS, Section, Walk};
+use super::schema::{Section, Walk};
 
 /// Refuses what `section` asks for and nothing does yet.
 pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "on_stop", &Today::Text("detach"));
-    refuse_unless(walk, section, "protect_self", &Today::Flag(false));
     refuse_unless(walk, section, "feed", &Today::Absent);
     refuse_unless(walk, section, "alert", &Today::Absent);
 }
 
 /// The same for `[limits]`.
 pub(super) fn refuse_limits(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "new_sources", &Today::Text("off"));
     refuse_unless(walk, section, "ban", &Today::Text("off"));
-    if let Some(table) = walk.table(section, "aggregate", &AGGREGATE) {
-        refuse_each_limit(walk, &table);
-    }
 }
 
 /// The same for a `[[service]]`.
@@ -28,14 +23,6 @@ pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "direction", &Today::Text("inbound"));
     refuse_unless(walk, section, "strict", &Today::Flag(false));
     refuse_unless(walk, section, "openapi", &Today::Absent);
-    if let Some(table) = walk.table(section, "limits", &SERVICE_LIMITS) {
-        refuse_each_limit(walk, &table);
-    }
-}
-
-/// The same for an `[[allow]]` or `[[deny]]`.
-pub(super) fn refuse_entry(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "expires", &Today::Absent);
 }
 
 /// The value of an option that asks for today's behaviour.
@@ -44,12 +31,6 @@ enum Today {
     Flag(bool),
     /// None does.
     Absent,
-}
-
-fn refuse_each_limit(walk: &mut Walk, section: &Section<'_, '_>) {
-    for key in section.kind.keys {
-        refuse_unless(walk, section, key, &Today::Text("off"));
-    }
 }
 
 fn refuse_unless(walk: &mut Walk, section: &Section<'_, '_>, key: &str, today: &Today) {

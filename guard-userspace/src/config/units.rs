@@ -157,6 +157,35 @@ fn duration(text: &str) -> Result<Duration, Invalid> {
         })
 }
 
+/// Reads a time such as `2027-01-01T00:00:00Z`: seconds since 1970.
+pub(super) fn time(text: &str) -> Result<u64, Invalid> {
+    let time = text.parse::<jiff::Timestamp>().ok();
+    let seconds = time.and_then(|time| u64::try_from(time.as_second()).ok());
+    seconds.ok_or_else(|| {
+        Invalid::new(
+            format!("`{}` is not a time with its offset from UTC", shown(text)),
+            "write it like \"2027-01-01T00:00:00Z\"",
+        )
+    })
+}
+
+/// Reads for how long something shall be: a whole number and `s`, `m`, `h` or `d`, up to ten years.
+pub fn period(text: &str) -> Result<Duration, Invalid> {
+    const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    const LONGEST: u64 = 3_660 * 86_400;
+    let seconds = split_number(text).and_then(|(number, unit)| {
+        let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
+        number.parse::<u64>().ok()?.checked_mul(*seconds)
+    });
+    let seconds = seconds.filter(|seconds| (1..=LONGEST).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| {
+        Invalid::new(
+            format!("`{}` is not a time of up to ten years", shown(text)),
+            "write a whole number and s, m, h or d, like \"10m\"",
+        )
+    })
+}
+
 /// Writes a duration as [`burst`] reads it.
 pub(super) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();

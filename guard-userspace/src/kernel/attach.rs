@@ -1,18 +1,22 @@
 //! Attaches the program to interfaces, native where the driver can.
 
-use std::io;
+use std::{fs, io, path::PathBuf};
 
+use anyhow::{Context as _, Result, bail};
 use aya::{
     maps::{Array, MapData},
+    pin::PinError,
     programs::{
-        ProgramError, Xdp,
-        links::FdLink,
+        ProgramError, TcAttachType, Xdp,
+        links::{FdLink, PinnedLink},
+        tc::{SchedClassifierLink, qdisc_add_clsact},
         xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode},
     },
+    util::KernelVersion,
 };
 use serde::Serialize;
 use thiserror::Error;
-use tracing::warn;
+use tracing::{error, warn};
 
 use super::{Kernel, object};
 use crate::config::XdpMode;
@@ -45,7 +49,63 @@ pub struct Attachment {
     pub mode: Mode,
     /// Why it is not native although that was tried.
     pub fallback: Option<String>,
-    _link: FdLink,
+    link: Held,
+    /// The program that sees what leaves, where one is needed.
+    departures: Option<SchedClassifierLink>,
+}
+
+impl Attachment {
+    /// Puts the program of `next` in the place of the one that runs here, at one instant.
+    ///
+    /// # Errors
+    /// The kernel does not take it; the program that ran goes on.
+    pub fn hand_over(&mut self, name: &str, next: &mut Kernel) -> Result<()> {
+        let departures = next.see_departures(name)?;
+        // A second handle on the link: whatever fails, the first one keeps the program there.
+        let Held::Pinned { path, .. } = &self.link else {
+            bail!("the link to {name} cannot be handed over: restart guard instead");
+        };
+        let handle = FdLink::from(PinnedLink::from_pin(path).context("the link's pin")?);
+        let handle = XdpLink::try_from(handle).context("the link is not one of XDP")?;
+        let program = next.program()?;
+        let id = program
+            .attach_to_link(handle)
+            .with_context(|| format!("replacing the program on {name}"))?;
+        drop(own(program, id).context("the link of the new program")?);
+        self.departures = departures;
+        Ok(())
+    }
+}
+
+/// The link that keeps a program on an interface. Dropping it detaches the program.
+#[derive(Debug)]
+enum Held {
+    /// With a pin, by which it is handed over to the next program.
+    Pinned { path: PathBuf, _link: PinnedLink },
+    /// Without.
+    Plain { _link: FdLink },
+}
+
+impl Held {
+    fn new(link: FdLink, pin: Option<PathBuf>) -> Result<Self, PinError> {
+        Ok(match pin {
+            Some(path) => Self::Pinned {
+                _link: link.pin(&path)?,
+                path,
+            },
+            None => Self::Plain { _link: link },
+        })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Self::Pinned { path, .. } = self
+            && let Err(error) = fs::remove_file(&*path)
+        {
+            error!(%error, "the program may stay attached until guard has ended");
+        }
+    }
 }
 
 /// Why the program is not on an interface. Nothing stays behind.
@@ -72,6 +132,17 @@ pub enum AttachError {
         /// What to do.
         remedy: &'static str,
     },
+    /// What leaves by it cannot be seen.
+    #[error(
+        "what leaves by {interface} cannot be seen ({cause}), so no source would ever be known: \
+         switch off what needs that (`new_sources = \"off\"` in [limits])"
+    )]
+    Departures {
+        /// The interface.
+        interface: String,
+        /// What went wrong.
+        cause: String,
+    },
     /// The map of interfaces could not be written.
     #[error("telling the kernel side about {interface} failed: {cause}")]
     Map {
@@ -97,6 +168,42 @@ impl Kernel {
                 interface: name.to_owned(),
                 cause: format!("{error:#}"),
             })?;
+        let departures = self.see_departures(name)?;
+        let attachment = self.attach_wanted(name, index, wanted)?;
+        Ok(Attachment {
+            departures,
+            ..attachment
+        })
+    }
+
+    /// Puts the program that sees what leaves on an interface, if one is needed.
+    fn see_departures(&mut self, name: &str) -> Result<Option<SchedClassifierLink>, AttachError> {
+        let Some(program) = self.departures() else {
+            return Ok(None);
+        };
+        let tcx = KernelVersion::new(6, 6, 0);
+        if KernelVersion::current().is_ok_and(|version| version < tcx) {
+            // Classifiers need this there. It may be there already.
+            let _ = qdisc_add_clsact(name);
+        }
+        let link = program
+            .attach(name, TcAttachType::Egress)
+            .and_then(|id| program.take_link(id));
+        match link {
+            Ok(link) => Ok(Some(link)),
+            Err(error) => Err(AttachError::Departures {
+                interface: name.to_owned(),
+                cause: cause(&error),
+            }),
+        }
+    }
+
+    fn attach_wanted(
+        &mut self,
+        name: &str,
+        index: u32,
+        wanted: XdpMode,
+    ) -> Result<Attachment, AttachError> {
         match wanted {
             XdpMode::Native => self.attach_as(name, index, Mode::Native),
             XdpMode::Generic => self.attach_as(name, index, Mode::Generic),
@@ -117,7 +224,7 @@ impl Kernel {
         }
     }
 
-    fn announce(&mut self, position: u32, index: u32) -> anyhow::Result<()> {
+    fn announce(&mut self, position: u32, index: u32) -> Result<()> {
         let mut interfaces: Array<&mut MapData, u32> = object::map(&mut self.ebpf, "INTERFACES")?;
         interfaces.set(position, index, 0)?;
         Ok(())
@@ -130,6 +237,10 @@ impl Kernel {
             cause,
             remedy: remedy(mode),
         };
+        let pin = self
+            .shared
+            .as_ref()
+            .map(|shared| shared.path(&format!("LINK_{index}")));
         let program = self
             .program()
             .map_err(|error| unsupported(format!("{error:#}")))?;
@@ -150,10 +261,12 @@ impl Kernel {
         // replace a stranger's.
         let link = FdLink::try_from(link)
             .map_err(|_| unsupported("this kernel has no BPF links for XDP".to_owned()))?;
+        let link = Held::new(link, pin).map_err(|error| unsupported(error.to_string()))?;
         Ok(Attachment {
             mode,
             fallback: None,
-            _link: link,
+            link,
+            departures: None,
         })
     }
 }

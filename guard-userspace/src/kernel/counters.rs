@@ -15,6 +15,7 @@ pub struct Counters {
     packets: PerCpuArray<MapData, Counter>,
     payloads: PerCpuArray<MapData, u64>,
     event_budget: PerCpuArray<MapData, EventBudget>,
+    rule_hits: PerCpuArray<MapData, u64>,
 }
 
 impl fmt::Debug for Counters {
@@ -44,6 +45,7 @@ impl Counters {
             packets: take("COUNTERS")?.try_into().context("COUNTERS")?,
             payloads: take("PAYLOADS")?.try_into().context("PAYLOADS")?,
             event_budget: take("EVENT_BUDGET")?.try_into().context("EVENT_BUDGET")?,
+            rule_hits: take("RULE_HITS")?.try_into().context("RULE_HITS")?,
         })
     }
 
@@ -67,6 +69,13 @@ impl Counters {
             .get(&position, 0)
             .context("reading PAYLOADS")?;
         Ok(per_cpu.iter().sum())
+    }
+
+    /// Packets that the rule of this number decided, since its program was loaded; nothing where
+    /// there are so many rules that it has no count.
+    pub fn rule_hits(&self, number: u32) -> Option<u64> {
+        let per_cpu = self.rule_hits.get(&number, 0).ok()?;
+        Some(per_cpu.iter().sum())
     }
 
     /// What became of the events.

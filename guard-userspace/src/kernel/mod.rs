@@ -1,25 +1,29 @@
 //! The kernel side as the agent handles it: load, measure, attach, read.
 
-mod addresses;
 mod attach;
 mod counters;
+mod mapped;
 mod object;
 mod pins;
 mod plan;
+mod rules;
+mod shared;
 mod startup;
 
-use std::{fmt, iter::Sum, path::Path};
+use std::{fmt, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Error, Result};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
-    programs::{ProgramError, TestRun as _, TestRunOptions, Xdp},
+    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp},
 };
 use guard_common::{
     reason::{Reason, Verdict},
-    wire::Told,
+    wire::{RuleWord, Told},
 };
+use ipnet::IpNet;
+use tracing::debug;
 
 use crate::status::MapStatus;
 
@@ -28,21 +32,29 @@ pub use self::{
     counters::{Counters, EventCounts},
     pins::Pins,
     plan::{Plan, Tick},
+    rules::{NoRoom, RuleCounts},
     startup::measure_tick,
 };
+use self::{rules::Rules, shared::Shared};
 
 /// The program that judges packets, as the kernel lists it.
 pub const PROGRAM: &str = "guard";
+/// The program that sees what leaves.
+const DEPARTURES: &str = "guard_egress";
 /// The program that is run once, at start.
 const STARTUP_PROGRAM: &str = "guard_startup";
 
 /// A loaded kernel side. Dropping it unloads everything that is not attached.
 pub struct Kernel {
     ebpf: Ebpf,
-    _pins: Option<Pins>,
+    /// Where the next program finds what this one leaves to it.
+    shared: Option<Arc<Shared>>,
+    pins: Option<Pins>,
     program_id: u32,
+    sees_departures: bool,
+    table_sizes: [(&'static str, u32); 6],
     tables: Vec<MapStatus>,
-    rules: RuleCounts,
+    rules: Rules,
     /// What it counts.
     pub counters: Counters,
 }
@@ -57,15 +69,58 @@ impl Kernel {
     /// Loads the kernel side, has it verified, and runs its start-up program, which says in the
     /// log what it was told. With `pins` the maps are pinned in that folder.
     pub fn load(plan: &Plan, pins: Option<&Path>) -> Result<Self> {
-        let mut ebpf = object::load(plan, object::Logging::On)?;
+        let shared = Shared::new()
+            .inspect_err(|error| debug!(error = format!("{error:#}"), "no reload is possible"))
+            .ok()
+            .map(Arc::new);
+        let pins = |ebpf: &Ebpf| pins.map(|folder| Pins::make(ebpf, folder)).transpose();
+        Self::load_with(plan, shared, pins)
+    }
+
+    /// Loads another kernel side, as `plan` wants it, that goes on with what this one has learned
+    /// and counted. This one stays in force until [`Attachment::hand_over`].
+    pub fn succeed(&mut self, plan: &Plan) -> Result<Self> {
+        let shared = self.shared.clone().context(
+            "a new program cannot take over from the one that runs: that takes the capability \
+             CAP_SYS_ADMIN; restart guard instead",
+        )?;
+        for ((name, old), (_, new)) in self.table_sizes.iter().zip(plan.table_sizes()) {
+            if *old != new {
+                shared.forget(name)?;
+            }
+        }
+        let pins = self.pins.take();
+        let next = Self::load_with(plan, Some(shared), |_| Ok(None));
+        match (next, pins) {
+            (Ok(mut next), Some(mut pins)) => {
+                pins.renew(&next.ebpf)?;
+                next.pins = Some(pins);
+                Ok(next)
+            }
+            (next, pins) => {
+                self.pins = pins;
+                next
+            }
+        }
+    }
+
+    fn load_with(
+        plan: &Plan,
+        shared: Option<Arc<Shared>>,
+        pins: impl FnOnce(&Ebpf) -> Result<Option<Pins>>,
+    ) -> Result<Self> {
+        let mut ebpf = object::load(plan, object::Logging::On, shared.as_deref())?;
         for name in [PROGRAM, STARTUP_PROGRAM] {
             verify(program(&mut ebpf, name)?, name)?;
         }
-        let pins = pins.map(|folder| Pins::make(&ebpf, folder)).transpose()?;
+        let sees_departures = plan.needs_known();
+        if sees_departures {
+            verify(departures(&mut ebpf)?, DEPARTURES)?;
+        }
+        let pins = pins(&ebpf)?;
         startup::report(&mut ebpf)?;
-        let in_force = object::count_rules(&mut ebpf)?;
-        let tables = object::tables(&mut ebpf, &in_force)?;
-        let rules = in_force.values().copied().sum();
+        let tables = object::tables(&ebpf)?;
+        let rules = Rules::fill(&mut ebpf, &plan.rules, plan.settings.hash_seed)?;
         let counters = Counters::new(&mut ebpf)?;
         let program_id = program(&mut ebpf, PROGRAM)?
             .info()
@@ -73,12 +128,28 @@ impl Kernel {
             .id();
         Ok(Self {
             ebpf,
-            _pins: pins,
+            shared,
+            pins,
             program_id,
+            sees_departures,
+            table_sizes: plan.table_sizes(),
             tables,
             rules,
             counters,
         })
+    }
+
+    /// Gives each network its rule, or takes it away: all of them, or none.
+    ///
+    /// # Errors
+    /// [`NoRoom`], or the kernel cannot be told.
+    pub fn change_rules(&mut self, changes: &[(IpNet, Option<RuleWord>)]) -> Result<()> {
+        self.rules.change(changes)
+    }
+
+    /// The rule of exactly this network, if it has one.
+    pub fn rule(&self, net: IpNet) -> Option<RuleWord> {
+        self.rules.get(net)
     }
 
     /// What the program tells of single packets. There is one reader.
@@ -93,6 +164,12 @@ impl Kernel {
     /// The program that judges packets.
     pub fn program(&mut self) -> Result<&mut Xdp> {
         program(&mut self.ebpf, PROGRAM)
+    }
+
+    /// The program that sees what leaves, where something depends on it.
+    pub fn departures(&mut self) -> Option<&mut SchedClassifier> {
+        let program = self.sees_departures.then(|| departures(&mut self.ebpf))?;
+        program.ok()
     }
 
     /// What becomes of a frame, without any interface: a test-run of the program, which a plan has
@@ -111,6 +188,23 @@ impl Kernel {
             .context("the program does not tell what it did")
     }
 
+    /// Shows a frame that the host sends, without any interface, to the program that sees what
+    /// leaves, where something depends on it. Of the frame, its headers suffice.
+    pub fn sees_leave(&mut self, frame: &[u8]) -> Result<()> {
+        /// The kernel's test-run takes about a page.
+        const ENOUGH: usize = 256;
+        let options = TestRunOptions {
+            data_in: Some(&frame[..frame.len().min(ENOUGH)]),
+            ..TestRunOptions::default()
+        };
+        if let Some(program) = self.departures() {
+            program
+                .test_run(options)
+                .context("the kernel does not run the program for what leaves")?;
+        }
+        Ok(())
+    }
+
     /// What the kernel calls the program that judges packets.
     pub fn program_id(&self) -> u32 {
         self.program_id
@@ -124,31 +218,23 @@ impl Kernel {
 
     /// Allowed and denied networks that the kernel holds.
     pub fn rules(&self) -> RuleCounts {
-        self.rules
+        self.rules.counts()
     }
 
     /// The tables that traffic or the operator fills, and how much fits.
-    pub fn tables(&self) -> &[MapStatus] {
-        &self.tables
+    pub fn tables(&self) -> Vec<MapStatus> {
+        let rules = self.rules.tables();
+        self.tables.iter().cloned().chain(rules).collect()
     }
 }
 
-/// How many rules there are of each kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RuleCounts {
-    /// Allowed ones.
-    pub allow: u64,
-    /// Denied ones.
-    pub deny: u64,
-}
-
-impl Sum for RuleCounts {
-    fn sum<I: Iterator<Item = Self>>(counts: I) -> Self {
-        counts.fold(Self::default(), |sum, counts| Self {
-            allow: sum.allow + counts.allow,
-            deny: sum.deny + counts.deny,
-        })
-    }
+fn departures(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+    let program = ebpf
+        .program_mut(DEPARTURES)
+        .context("the object has no program for what leaves")?;
+    program
+        .try_into()
+        .context("the program for what leaves is no classifier")
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
@@ -160,9 +246,26 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
         .with_context(|| format!("the program {name} is not XDP"))
 }
 
+/// A program of either kind.
+trait Load {
+    fn load(&mut self) -> Result<(), ProgramError>;
+}
+
+impl Load for Xdp {
+    fn load(&mut self) -> Result<(), ProgramError> {
+        self.load()
+    }
+}
+
+impl Load for SchedClassifier {
+    fn load(&mut self) -> Result<(), ProgramError> {
+        self.load()
+    }
+}
+
 /// Loads the program into the kernel. Of what the verifier says against it, which is long, the
 /// error holds the last line; all of it goes to the log as `debug`.
-fn verify(program: &mut Xdp, name: &str) -> Result<()> {
+fn verify(program: &mut impl Load, name: &str) -> Result<()> {
     let Err(error) = program.load() else {
         return Ok(());
     };

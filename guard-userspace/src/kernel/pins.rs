@@ -43,17 +43,25 @@ impl Pins {
             pinned: Vec::new(),
             _lock: lock,
         };
+        pins.renew(ebpf)?;
+        Ok(pins)
+    }
+
+    /// Pins the maps of `ebpf` in the place of those that are there.
+    pub(super) fn renew(&mut self, ebpf: &Ebpf) -> Result<()> {
         for (name, map) in ebpf.maps() {
             // The section of constants is no map of ours.
             if !name.starts_with('.') {
-                let path = pins.folder.join(name);
+                let path = self.folder.join(name);
                 remove(&path)
                     .and_then(|()| map.pin(&path).map_err(io::Error::other))
                     .with_context(|| format!("cannot pin {}", path.display()))?;
-                pins.pinned.push(path);
+                if !self.pinned.contains(&path) {
+                    self.pinned.push(path);
+                }
             }
         }
-        Ok(pins)
+        Ok(())
     }
 }
 

@@ -1,19 +1,32 @@
 //! From configuration to what the kernel side is told: settings, table sizes and entries.
 
-use std::{collections::HashSet, iter::empty, ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, fs, ops::RangeInclusive, time::Duration};
 
 use guard_common::{
     limit::Limit,
     source::ipv6_mask,
-    wire::{ABI_VERSION, Budget, Clock, Rule, ServicePort, Settings},
+    wire::{ABI_VERSION, Budget, Clock, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
 };
 use ipnet::IpNet;
 
-use super::addresses::Rules;
-use crate::config::{Config, Encryption, Limits, OnPlaintext, Rate, Service};
+use super::rules::Sizes;
+use crate::config::{self, Config, Encryption, Entry, Limits, OnPlaintext, Rate, Service};
 
 /// Sets of the source table, four sources each: 262,144 sources in 4 MiB.
 const SOURCE_SETS: u32 = 1 << 16;
+/// Sets of the table of networks, four networks each.
+const NETWORK_SETS: u32 = 1 << 14;
+/// Lines of the table of known sources, eight sources each: 131,072 sources in 1 MiB.
+const KNOWN_LINES: u32 = 1 << 14;
+/// For how long a source is known after the host last sent it something.
+const KNOWN_FOR: Duration = Duration::from_hours(24);
+/// Where the kernel says which ports are ephemeral, and what it says unless told otherwise.
+const EPHEMERAL_PORTS: (&str, [u16; 2]) =
+    ("/proc/sys/net/ipv4/ip_local_port_range", [32_768, 60_999]);
+/// Rules that can be added to a running agent and have a count of their own.
+const SPARE_NUMBERS: u32 = 1 << 10;
+/// Rules that have a count of their own, at most.
+const MOST_COUNTED: u32 = 1 << 16;
 /// Events a second, CPU and class.
 const EVENT_BUDGET: u32 = 20;
 
@@ -26,6 +39,14 @@ pub struct Tick {
     pub ns: u64,
 }
 
+impl Tick {
+    /// Whole ticks in a time.
+    fn count(self, time: Duration) -> u32 {
+        let ticks = time.as_nanos() / u128::from(self.ns.max(1));
+        u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+}
+
 /// Everything the kernel side is told when it is loaded.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -33,8 +54,10 @@ pub struct Plan {
     pub settings: Settings,
     /// Sets of each source table, a power of two.
     pub source_sets: u32,
-    /// What the operator says of whom.
-    pub rules: Rules,
+    /// What the operator says of whom, each network once.
+    pub rules: Vec<(IpNet, RuleWord)>,
+    /// What a source may send to a service, by its position.
+    pub service_limits: Vec<ServiceLimits>,
     /// TCP ports of services.
     pub ports: Vec<(RangeInclusive<u16>, ServicePort)>,
     /// Who may reach a service, by its position.
@@ -45,30 +68,36 @@ impl Plan {
     /// A kernel side that protects nothing, as the start-up measurement needs it.
     #[must_use]
     pub fn idle() -> Self {
-        let (ports, acl) = (Vec::new(), Vec::new());
-        let rules = Rules::new(empty(), [0; 2]);
         Self {
             settings: Settings::OFF,
             source_sets: 1,
-            rules,
-            ports,
-            acl,
+            rules: Vec::new(),
+            service_limits: Vec::new(),
+            ports: Vec::new(),
+            acl: Vec::new(),
         }
     }
 
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {
-        let rules = Rules::new(rules(config).into_iter(), hash_seed);
-        let has_prefixes = |nets: usize, spilled: u64| u32::from(nets as u64 > spilled);
-        let (v4, v6) = (&rules.addresses_v4, &rules.addresses_v6);
+        let rules = rules(config);
+        let [address_mask_v4, address_mask_v6] = Sizes::of(&rules).masks();
         let settings = Settings {
             limits: [
                 per_packet(config.limits.packets, config.limits.burst, tick),
                 per_packet(config.limits.connections, config.limits.burst, tick),
             ],
-            limit_bytes: per_byte(&config.limits, tick),
+            limit_bytes: per_byte(config.limits.bytes, config.limits.burst, tick),
             budgets: budgets(&config.limits, tick),
+            aggregates: [
+                per_packet(config.limits.aggregate.packets, config.limits.burst, tick),
+                per_packet(
+                    config.limits.aggregate.connections,
+                    config.limits.burst,
+                    tick,
+                ),
+            ],
             hash_seed,
             ipv6_mask: ipv6_mask(config.limits.ipv6_prefix),
             abi_version: ABI_VERSION,
@@ -77,36 +106,101 @@ impl Plan {
             dry_run: u32::from(config.dry_run),
             interfaces: config.interfaces.len().max(1) as u32,
             services: config.services.len() as u32,
-            rules_v4: has_prefixes(rules.nets_v4.len(), v4.spilled),
-            rules_v6: has_prefixes(rules.nets_v6.len(), v6.spilled),
-            addresses_v4: u32::from(v4.entries > 0),
-            addresses_v6: u32::from(v6.entries > 0),
-            address_mask_v4: (v4.lines.len() - 1) as u32,
-            address_mask_v6: (v6.lines.len() - 1) as u32,
-            ticks_per_second: u32::try_from(1_000_000_000 / tick.ns.max(1)).unwrap_or(u32::MAX),
+            address_mask_v4,
+            address_mask_v6,
+            ticks_per_second: tick.count(Duration::from_secs(1)),
             event_budget: EVENT_BUDGET,
+            network_mask: NETWORK_SETS - 1,
+            known_mask: KNOWN_LINES - 1,
+            known_ticks: tick.count(KNOWN_FOR),
+            service_limits: u32::from(
+                config
+                    .services
+                    .iter()
+                    .any(|service| !service.limits.is_off()),
+            ),
+            ephemeral_ports: ephemeral_ports(),
             tells: 0,
-            reserved: 0,
         };
         Self {
             settings,
             source_sets: SOURCE_SETS,
             rules,
+            service_limits: config
+                .services
+                .iter()
+                .map(|service| service_limits(&service.limits, config.limits.burst, tick))
+                .collect(),
             ports: config.services.iter().zip(0..).flat_map(ports).collect(),
             acl: config.services.iter().zip(0..).flat_map(acl).collect(),
         }
     }
+
+    /// Changes the rules, and sees to it that they fit.
+    pub fn lay_over(&mut self, change: impl FnOnce(&mut Vec<(IpNet, RuleWord)>)) {
+        change(&mut self.rules);
+        [self.settings.address_mask_v4, self.settings.address_mask_v6] = self.sizes().masks();
+    }
+
+    /// Entries of the maps that are there for what is switched on.
+    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 6] {
+        let settings = &self.settings;
+        let on = |is_on, entries| if is_on { entries } else { 1 };
+        let counts_networks = settings.aggregates.iter().any(Limit::is_on);
+        let new_sources = settings.budgets[Budget::NewSources as usize];
+        [
+            ("SOURCES", self.source_sets),
+            (
+                "SOURCE_BYTES",
+                on(settings.limit_bytes.is_on(), self.source_sets),
+            ),
+            (
+                "SERVICE_SOURCES",
+                on(settings.service_limits != 0, self.source_sets),
+            ),
+            (
+                "SERVICE_BYTES",
+                on(settings.service_limits != 0, self.source_sets),
+            ),
+            ("NETWORKS", on(counts_networks, settings.network_mask + 1)),
+            ("KNOWN", on(new_sources.is_on(), settings.known_mask + 1)),
+        ]
+    }
+
+    pub(super) fn sizes(&self) -> Sizes {
+        Sizes::of(&self.rules)
+    }
+
+    /// Whether something depends on whom the host talks with.
+    pub(super) fn needs_known(&self) -> bool {
+        self.settings.budgets[Budget::NewSources as usize].is_on()
+    }
+
+    /// How many rules have a count of their own.
+    pub(super) fn rule_numbers(&self) -> u32 {
+        let highest = self.rules.iter().map(|(_, rule)| rule.number()).max();
+        let numbers = highest.unwrap_or(0).saturating_add(SPARE_NUMBERS);
+        numbers.min(MOST_COUNTED)
+    }
 }
 
-/// At equal length allow wins.
-fn rules(config: &Config) -> Vec<(IpNet, Rule)> {
-    let allowed: HashSet<IpNet> = config.allow.iter().map(|entry| entry.cidr).collect();
-    let denied: HashSet<IpNet> = config.deny.iter().map(|entry| entry.cidr).collect();
-    let overruled = |cidr: &IpNet| allowed.contains(cidr);
-    let denied = denied.into_iter().filter(|cidr| !overruled(cidr));
-    let denied = denied.map(|cidr| (cidr, Rule::Deny));
-    let rules = allowed.iter().map(|cidr| (*cidr, Rule::Allow));
-    rules.chain(denied).collect()
+/// Rules are numbered by their entries: those of `allow` first. At equal length allow wins.
+fn rules(config: &Config) -> Vec<(IpNet, RuleWord)> {
+    let numbered = |list: &[Entry], rule, first| -> Vec<(IpNet, RuleWord)> {
+        let entries = list.iter().zip(first..);
+        entries
+            .map(|(entry, number)| (entry.cidr, RuleWord::new(rule, number)))
+            .collect()
+    };
+    let mut rules = numbered(&config.allow, Rule::Allow, 0);
+    let allowed: HashSet<IpNet> = rules.iter().map(|(cidr, _)| *cidr).collect();
+    let denied = numbered(&config.deny, Rule::Deny, config.allow.len() as u32);
+    rules.extend(
+        denied
+            .into_iter()
+            .filter(|(cidr, _)| !allowed.contains(cidr)),
+    );
+    rules
 }
 
 /// By [`Budget`].
@@ -115,9 +209,15 @@ fn budgets(limits: &Limits, tick: Tick) -> [Limit; Budget::COUNT as usize] {
         Budget::Icmp => limits.protocol.icmp,
         Budget::Fragments => limits.protocol.fragments,
         Budget::Udp => limits.protocol.udp,
+        Budget::NewSources => limits.new_sources,
     };
-    [Budget::Icmp, Budget::Fragments, Budget::Udp]
-        .map(|budget| per_packet(rate(budget), limits.burst, tick))
+    [
+        Budget::Icmp,
+        Budget::Fragments,
+        Budget::Udp,
+        Budget::NewSources,
+    ]
+    .map(|budget| per_packet(rate(budget), limits.burst, tick))
 }
 
 fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {
@@ -127,9 +227,28 @@ fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {
     })
 }
 
-fn per_byte(limits: &Limits, tick: Tick) -> Limit {
-    limits.bytes.map_or(Limit::OFF, |rate| {
-        let allowance = rate.allowance(limits.burst);
+fn service_limits(limits: &config::ServiceLimits, burst: Duration, tick: Tick) -> ServiceLimits {
+    [
+        per_packet(limits.packets, burst, tick),
+        per_packet(limits.connections, burst, tick),
+        per_byte(limits.bytes, burst, tick),
+    ]
+}
+
+/// First in the low half, last in the high one.
+fn ephemeral_ports() -> u32 {
+    let (path, default) = EPHEMERAL_PORTS;
+    let read = fs::read_to_string(path).ok().and_then(|text| {
+        let mut ports = text.split_whitespace().map(|port| port.parse::<u16>().ok());
+        Some([ports.next()??, ports.next()??])
+    });
+    let [first, last] = read.unwrap_or(default);
+    u32::from(first) | u32::from(last) << 16
+}
+
+fn per_byte(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {
+    rate.map_or(Limit::OFF, |rate| {
+        let allowance = rate.allowance(burst);
         Limit::per_byte(allowance.units, allowance.refill.as_nanos() as u64, tick.ns)
     })
 }
@@ -156,12 +275,10 @@ fn flags(service: &Service) -> u16 {
             ServicePort::CHECK | ServicePort::FLAG | ServicePort::DROP
         }
     };
+    let if_set = |is_set, flag| if is_set { flag } else { 0 };
     check
-        | if service.allow.is_some() {
-            ServicePort::ACL
-        } else {
-            0
-        }
+        | if_set(service.allow.is_some(), ServicePort::ACL)
+        | if_set(!service.limits.is_off(), ServicePort::LIMITS)
 }
 
 fn acl((service, position): (&Service, u32)) -> impl Iterator<Item = (u32, IpNet)> {

@@ -21,7 +21,7 @@ const SHARP_NS: u64 = 300_000;
 /// Measures the kernel's tick. Where that cannot be told within half a second, the answer is the
 /// coarse clock, whose tick is known and whose reading costs some 20 ns more.
 pub fn measure_tick() -> Result<Tick> {
-    let mut ebpf = object::load(&Plan::idle(), object::Logging::Off)?;
+    let mut ebpf = object::load(&Plan::idle(), object::Logging::Off, None)?;
     let program = program(&mut ebpf, STARTUP_PROGRAM)?;
     verify(program, STARTUP_PROGRAM)?;
     let deadline = Instant::now() + PATIENCE;

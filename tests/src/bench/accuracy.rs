@@ -50,7 +50,9 @@ pub fn cpus() -> Result<usize> {
 
 /// Overruns a limit of `rate` packets by one source, on so many CPUs at once for about `time`.
 pub fn overrun(rate: &str, cpus: usize, time: Duration, tick: Tick) -> Result<Overrun> {
-    let limits = format!("limits = {{ packets = \"{rate}\", connections = \"off\" }}");
+    let limits = format!(
+        "limits = {{ packets = \"{rate}\", connections = \"off\", new_sources = \"off\" }}"
+    );
     let mut loaded = Loaded::new(&limits, None, tick)?;
     let time = send(loaded.kernel.program()?, cpus, time)?;
     let counters = &loaded.kernel.counters;

@@ -35,6 +35,7 @@ const FIRST_PORT: usize = 1001;
 const CONFIGURATION: &str = r#"
     [limits]
     packets = "1k/s"
+    new_sources = "off"
     [[service]]
     name = "offenders"
     ports = [1001]

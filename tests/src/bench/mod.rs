@@ -18,6 +18,8 @@ pub use memory::MapMemory;
 /// The packets' way to a host of documentation addresses (RFC 5737, RFC 3849).
 const SOURCE_V4: &str = "192.0.2.7";
 const SOURCE_V6: &str = "2001:db8::7";
+const STRANGER_V4: &str = "192.0.2.8";
+const STRANGER_V6: &str = "2001:db8:0:1::8";
 const HOST_V4: &str = "198.51.100.1";
 const HOST_V6: &str = "2001:db8:ffff::1";
 

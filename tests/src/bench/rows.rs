@@ -8,7 +8,7 @@ use guard_common::reason::{Reason, Verdict};
 
 use super::{
     Family::{self, V4, V6},
-    HOST_V4, HOST_V6, SOURCE_V4, SOURCE_V6, Scale,
+    HOST_V4, HOST_V6, SOURCE_V4, SOURCE_V6, STRANGER_V4, STRANGER_V6, Scale,
     lists::Lists,
     meter::{Cost, Meter},
 };
@@ -39,11 +39,11 @@ const fn settings(name: &'static str, text: &'static str) -> Settings {
 
 const DEFAULTS: Settings = settings(
     "defaults",
-    "limits = { packets = \"1G/s\", connections = \"1G/s\" }",
+    "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1G/s\" }",
 );
 const NO_LIMITS: Settings = settings(
     "no limits",
-    "limits = { packets = \"off\", connections = \"off\" }",
+    "limits = { packets = \"off\", connections = \"off\", new_sources = \"off\" }",
 );
 const LOW_LIMIT: Settings = settings("a low limit", "limits = { packets = \"1/h\" }");
 const DENY: Settings = settings(
@@ -53,7 +53,22 @@ const DENY: Settings = settings(
 const ALL_LIMITS: Settings = settings(
     "every limit on",
     "[limits]\npackets = \"1G/s\"\nconnections = \"1G/s\"\nbytes = \"1000GB/s\"\n\
-     protocol = { icmp = \"1G/s\", fragments = \"1G/s\", udp = \"1G/s\" }",
+     new_sources = \"1G/s\"\n\
+     aggregate = { packets = \"1G/s\", connections = \"1G/s\" }\n\
+     protocol = { icmp = \"1G/s\", fragments = \"1G/s\", udp = \"1G/s\" }\n\
+     [[service]]\nname = \"api\"\nports = [443]\n\
+     limits = { packets = \"1G/s\", connections = \"1G/s\", bytes = \"1000GB/s\" }",
+);
+const NETWORKS: Settings = settings(
+    "networks limited",
+    "[limits]\npackets = \"1G/s\"\nconnections = \"1G/s\"\nnew_sources = \"1G/s\"\n\
+     aggregate = { packets = \"1G/s\", connections = \"1G/s\" }",
+);
+const SERVICE: Settings = settings(
+    "a service with limits",
+    "[limits]\npackets = \"1G/s\"\nconnections = \"1G/s\"\nnew_sources = \"1G/s\"\n\
+     [[service]]\nname = \"api\"\nports = [443]\n\
+     limits = { packets = \"1G/s\", connections = \"1G/s\" }",
 );
 const DRY_DENY: Settings = settings(
     "dry-run, an address denied",
@@ -72,8 +87,10 @@ const LISTS: Settings = Settings {
 /// Whom a packet comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum From {
-    /// The same source each time, on no list.
+    /// The same source each time, on no list, which the host talks with.
     One,
+    /// The same, which the host does not talk with.
+    Stranger,
     /// The same, which the lists hold.
     Listed,
     /// The same, of which the lists hold a prefix.
@@ -138,10 +155,13 @@ pub const ROWS: &[Row] = &[
     row("benign TCP data to a service", &DEFAULTS, V4, From::One, Kind::Data, Reason::Pass),
     row("benign TCP SYN to a service", &DEFAULTS, V4, From::One, Kind::Syn, Reason::Pass),
     row("plaintext request to a service, flagged", &DEFAULTS, V4, From::One, Kind::Request, Reason::Plaintext),
+    row("UDP from a source not known", &DEFAULTS, V4, From::Stranger, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source", &DEFAULTS, V4, From::New, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source, IPv6", &DEFAULTS, V6, From::New, Kind::Udp, Reason::Pass),
     row("SYN to a service, each from a new source", &DEFAULTS, V4, From::New, Kind::Syn, Reason::Pass),
     row("benign UDP, no limits", &NO_LIMITS, V4, From::One, Kind::Udp, Reason::Pass),
+    row("benign UDP, networks limited", &NETWORKS, V4, From::One, Kind::Udp, Reason::Pass),
+    row("benign TCP data, service limited", &SERVICE, V4, From::One, Kind::Data, Reason::Pass),
     row("benign UDP, every limit on", &ALL_LIMITS, V4, From::One, Kind::Udp, Reason::Pass),
     row("benign TCP data, every limit on", &ALL_LIMITS, V4, From::One, Kind::Data, Reason::Pass),
     row("benign TCP SYN, every limit on", &ALL_LIMITS, V4, From::One, Kind::Syn, Reason::Pass),
@@ -169,6 +189,14 @@ impl Row {
         scale: &Scale,
     ) -> Result<Cost> {
         let frame = self.frame(lists)?;
+        if self.from == From::One {
+            let [host, source] = match self.family {
+                V4 => [HOST_V4, SOURCE_V4],
+                V6 => [HOST_V6, SOURCE_V6],
+            };
+            let packet = Packet::ip(host.parse()?, source.parse()?);
+            kernel.sees_leave(&packet.tcp(PORT, 4000).flags(tcp::ACK).build())?;
+        }
         let before = counted(kernel, self.reason)?;
         let program = kernel.program()?;
         let cost = if self.from == From::New {
@@ -194,6 +222,11 @@ impl Row {
         };
         let source: IpAddr = match self.from {
             From::One | From::New => own.parse()?,
+            From::Stranger => match self.family {
+                V4 => STRANGER_V4,
+                V6 => STRANGER_V6,
+            }
+            .parse()?,
             From::Listed => lists.address(self.family),
             From::InListed => lists.in_prefix(self.family),
         };

@@ -7,22 +7,17 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 14] = [
     &["top"],
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
     &["confirm"],
-    &["deny", "add", "192.0.2.0/24", "--for", "10m"],
-    &["deny", "list", "--output", "json"],
-    &["allow", "import", "/dev/null"],
     &["bans"],
     &["unban", "--all"],
-    &["explain", "192.0.2.1", "--port", "443"],
     &["services"],
     &["endpoints"],
     &["events", "--follow"],
     &["report", "--format", "html", "-o", "/dev/null"],
-    &["reload"],
     &["detach"],
     &["completions", "bash"],
     &["man"],
@@ -53,15 +48,9 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 14] = [
-    ("protect_self = true", "protect_self"),
+const OPTIONS: [(&str, &str); 8] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
-    ("[limits]\nnew_sources = \"200k/s\"", "limits.new_sources"),
     ("[limits]\nban = { after = \"10s\" }", "limits.ban"),
-    (
-        "[limits.aggregate]\npackets = \"1M/s\"",
-        "limits.aggregate.packets",
-    ),
     (
         "[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"",
         "direction",
@@ -75,20 +64,8 @@ const OPTIONS: [(&str, &str); 14] = [
         "service.strict",
     ),
     (
-        "[[service]]\nname = \"a\"\nports = [1]\nlimits = { packets = \"9/s\" }",
-        "service.limits.packets",
-    ),
-    (
         "[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"",
         "service.openapi",
-    ),
-    (
-        "[[deny]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"",
-        "deny.expires",
-    ),
-    (
-        "[[allow]]\ncidr = \"192.0.2.0/24\"\nexpires = \"2027-01-01T00:00:00Z\"",
-        "allow.expires",
     ),
     ("[[feed]]\nname = \"a\"\nfile = \"/a\"", "feed"),
     ("[[alert]]\nwebhook = \"http://127.0.0.1/\"", "alert"),

@@ -5,6 +5,7 @@
 
 mod encryption;
 mod headers;
+mod known;
 mod limits;
 mod modes;
 mod rules;

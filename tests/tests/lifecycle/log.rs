@@ -92,7 +92,7 @@ fn sighup_does_not_end_the_protection() -> Result<()> {
     agent.server().signal(Signal::SIGHUP)?;
     agent
         .server()
-        .wait_for_line("SIGHUP does nothing", PATIENCE)?;
+        .wait_for_line("the configuration is in force", PATIENCE)?;
     assert_eq!(agent.get("/readyz")?.status, 200);
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());

@@ -6,6 +6,7 @@ mod clients;
 mod interfaces;
 mod kill;
 mod log;
+mod reload;
 mod traces;
 
 use std::{
@@ -74,11 +75,10 @@ fn a_running_agent_has_its_files_to_itself() -> Result<()> {
 fn the_agent_says_how_long_it_took_to_protect() -> Result<()> {
     let stage = Stage::new()?;
     let agent = Agent::start(stage.host(), &FLAGS)?;
-    let log = agent.log();
+    let log = agent.stop()?.log;
     let said: Vec<_> = log.with("message", "protecting").collect();
     assert_eq!(said.len(), 1, "{}", log.text());
     assert!(said[0]["milliseconds"].is_u64(), "{}", said[0]);
-    agent.stop()?;
     Ok(())
 }
 

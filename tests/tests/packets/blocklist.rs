@@ -84,7 +84,7 @@ fn check(prefixes: bool) {
         "in force"
     );
     let tables = rig.kernel.tables();
-    let spilled = tables.iter().find(|table| table.map == "rules_v6");
+    let spilled = tables.iter().find(|table| table.map == "ranges_v6");
     let spilled = spilled.and_then(|table| table.entries);
     assert!(
         spilled > Some(10),

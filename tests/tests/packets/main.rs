@@ -11,3 +11,4 @@ mod plaintext;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod sources;
+mod tiers;

@@ -84,6 +84,13 @@ impl Rig {
         })
     }
 
+    /// Shows the kernel side a frame that the host itself sends.
+    pub(crate) fn sends(&mut self, frame: &[u8]) {
+        self.kernel
+            .sees_leave(frame)
+            .expect("a test-run of the frame");
+    }
+
     fn run(&mut self, options: TestRunOptions<'_>) -> bool {
         let program = self.kernel.program().expect("the program");
         let result = program.test_run(options).expect("a test-run of the frame");

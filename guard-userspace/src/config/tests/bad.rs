@@ -315,10 +315,10 @@ pub(super) const BAD: &[Bad] = &[
         "\"detach\"",
     ),
     (
-        "protect_self = true",
+        "protect_self = \"yes\"",
         (1, 16),
-        "`protect_self` is not built",
-        "set it to false",
+        "`protect_self` must be true or false",
+        "protect_self = true",
     ),
     (
         "[limits]\nban = { after = \"10s\" }",
@@ -327,16 +327,16 @@ pub(super) const BAD: &[Bad] = &[
         "\"off\"",
     ),
     (
-        "[limits]\nnew_sources = \"1k/s\"",
+        "[limits]\nnew_sources = \"0/s\"",
         (2, 15),
-        "`limits.new_sources`",
+        "a limit of 0 would drop everything",
         "\"off\"",
     ),
     (
-        "[limits.aggregate]\npackets = \"1k/s\"",
+        "[limits.aggregate]\npackets = \"1k\"",
         (2, 11),
-        "`limits.aggregate.packets`",
-        "\"off\"",
+        "`1k` does not say in how much time",
+        "/s, /min or /h",
     ),
     (
         "[limits.protocol]\nicmp = \"1k\"",
@@ -363,10 +363,10 @@ pub(super) const BAD: &[Bad] = &[
         "false",
     ),
     (
-        "[[service]]\nname = \"a\"\nports = [80]\nlimits = { bytes = \"1MB/s\" }",
+        "[[service]]\nname = \"a\"\nports = [80]\nlimits = { bytes = \"1MB\" }",
         (4, 20),
-        "`service.limits.bytes`",
-        "\"off\"",
+        "`1MB` does not say in how much time",
+        "/s, /min or /h",
     ),
     (
         "[[service]]\nname = \"a\"\nports = [80]\nopenapi = \"a.yaml\"",
@@ -387,10 +387,10 @@ pub(super) const BAD: &[Bad] = &[
         "remove it",
     ),
     (
-        "[[deny]]\ncidr = \"10.0.0.1\"\nexpires = 2027-01-01T00:00:00Z",
-        (3, 1),
-        "`deny.expires` is not built yet",
-        "remove it",
+        "[[deny]]\ncidr = \"10.0.0.1\"\nexpires = \"2027-01-01\"",
+        (3, 11),
+        "`2027-01-01` is not a time",
+        "2027-01-01T00:00:00Z",
     ),
     // Not TOML.
     ("dry_run =", (1, 10), "no value here", "after the `=`"),

@@ -1,0 +1,94 @@
+//! Whom the host's own stack talks with: a table that only what leaves the host is written to.
+//!
+//! A line holds eight sources, each with the tick at which the host last sent it something. A new
+//! one takes the place of the one heard of longest ago. What comes in changes nothing here, so no
+//! flood does.
+
+use core::cell::Cell;
+
+/// Sources in a line.
+pub const KNOWN_WAYS: usize = 8;
+/// Tag and tick: the tag in the high half, never zero.
+type Way = Cell<u64>;
+
+/// Eight known sources.
+#[derive(Debug, Default)]
+#[repr(C)]
+pub struct Known {
+    ways: [Way; KNOWN_WAYS],
+}
+
+const _: () = assert!(size_of::<Known>() == 64);
+
+impl Known {
+    /// Whether the host has sent the source `tag` something in the last `ticks`.
+    #[inline(always)]
+    #[must_use]
+    pub fn holds(&self, tag: u32, now: u32, ticks: u32) -> bool {
+        for way in &self.ways {
+            let word = way.get();
+            if (word >> 32) as u32 == tag {
+                return now.wrapping_sub(word as u32) <= ticks;
+            }
+        }
+        false
+    }
+
+    /// Notes that the host sends the source `tag` something. One that was noted less than `fresh`
+    /// ticks ago is left as it is: two CPUs need not fight for the line with each segment.
+    #[inline(always)]
+    pub fn note(&self, tag: u32, now: u32, fresh: u32) {
+        let mut place = &self.ways[0];
+        let mut longest = 0;
+        for way in &self.ways {
+            let word = way.get();
+            let age = now.wrapping_sub(word as u32);
+            if (word >> 32) as u32 == tag {
+                if age >= fresh {
+                    way.set(u64::from(tag) << 32 | u64::from(now));
+                }
+                return;
+            }
+            let age = if word == 0 { u64::MAX } else { u64::from(age) };
+            if age >= longest {
+                (place, longest) = (way, age);
+            }
+        }
+        place.set(u64::from(tag) << 32 | u64::from(now));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_eight_are_known_for_a_while() {
+        let known = Known::default();
+        assert!(!known.holds(1, 0, 100));
+        for tag in 1..=9 {
+            known.note(tag, tag, 1);
+        }
+        assert!(
+            !known.holds(1, 9, 100),
+            "the ninth took the place of the first"
+        );
+        assert!((2..=9).all(|tag| known.holds(tag, 9, 100)));
+        assert!(known.holds(2, 102, 100) && !known.holds(2, 103, 100));
+        known.note(2, 103, 1);
+        assert!(known.holds(2, 203, 100));
+    }
+
+    #[test]
+    fn a_fresh_note_is_not_written_again() {
+        let known = Known::default();
+        known.note(1, u32::MAX - 1, 10);
+        known.note(1, 3, 10);
+        assert!(
+            known.holds(1, 8, 10) && !known.holds(1, 9, 10),
+            "noted at the first tick"
+        );
+        known.note(1, 8, 10);
+        assert!(known.holds(1, 18, 10), "the clock may wrap");
+    }
+}

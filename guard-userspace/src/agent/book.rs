@@ -1,0 +1,401 @@
+//! The entries given to the running agent, and those that end by themselves: over those of the
+//! configuration, which stay as long as it does.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context as _, Result};
+use guard_common::wire::{Rule, RuleWord};
+use ipnet::IpNet;
+
+use crate::{
+    config::Entry,
+    entries::{List, Listed, Origin},
+};
+
+/// What the entries are kept in, in the state folder.
+const FILE: &str = "entries.json";
+
+/// One network's rule from now on; nothing when it has none.
+pub(super) type Change = (IpNet, Option<RuleWord>);
+
+/// Entries by their networks.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Book {
+    slots: BTreeMap<IpNet, Slot>,
+    /// The number of the next rule.
+    next: u32,
+}
+
+/// A network that the agent was told of.
+#[derive(Clone, Debug, Default)]
+struct Slot {
+    /// What the configuration says of it, for as long as it is in force.
+    beneath: Option<RuleWord>,
+    allow: Option<Kept>,
+    deny: Option<Kept>,
+}
+
+#[derive(Clone, Debug)]
+struct Kept {
+    number: u32,
+    origin: Origin,
+    reason: Option<String>,
+    /// Seconds since 1970.
+    expires: Option<u64>,
+}
+
+impl Slot {
+    fn of(&mut self, list: List) -> &mut Option<Kept> {
+        match list {
+            List::Allow => &mut self.allow,
+            List::Deny => &mut self.deny,
+        }
+    }
+
+    /// At equal length allow wins.
+    fn rule(&self) -> Option<RuleWord> {
+        let word = |rule, kept: &Kept| RuleWord::new(rule, kept.number);
+        let beneath = |rule| self.beneath.filter(|word| word.rule() == Some(rule));
+        let allowed = self.allow.as_ref().map(|kept| word(Rule::Allow, kept));
+        let denied = self.deny.as_ref().map(|kept| word(Rule::Deny, kept));
+        beneath(Rule::Own)
+            .or(beneath(Rule::Allow))
+            .or(allowed)
+            .or(beneath(Rule::Deny))
+            .or(denied)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.allow.is_none() && self.deny.is_none()
+    }
+}
+
+/// An entry to add.
+#[derive(Clone, Debug)]
+pub(super) struct New {
+    pub(super) cidr: IpNet,
+    pub(super) reason: Option<String>,
+    pub(super) expires: Option<u64>,
+}
+
+impl From<&Listed> for New {
+    fn from(entry: &Listed) -> Self {
+        Self {
+            cidr: entry.cidr,
+            reason: entry.reason.clone(),
+            expires: entry.expires,
+        }
+    }
+}
+
+impl Book {
+    /// What an earlier agent was told, and what of it has not ended at `now`.
+    pub(super) fn load(folder: &Path, now: u64) -> Result<Self> {
+        let path = folder.join(FILE);
+        let kept: Vec<Listed> = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
+                format!(
+                    "{} is not what guard wrote: mend or remove it",
+                    path.display()
+                )
+            })?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot read {}", path.display()));
+            }
+        };
+        let mut book = Self::default();
+        for entry in kept
+            .into_iter()
+            .filter(|entry| !is_over(entry.expires, now))
+        {
+            book.put(entry.list, New::from(&entry), Origin::Runtime);
+        }
+        Ok(book)
+    }
+
+    /// Writes down what the next agent has to know.
+    pub(super) fn save(&self, folder: &Path) -> Result<()> {
+        let kept: Vec<Listed> = self.runtime().collect();
+        let text = serde_json::to_vec_pretty(&kept).context("the entries")?;
+        let (path, new) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Lays the book over `rules`, those of a configuration whose own entries that end are `ending`.
+    pub(super) fn lay_over(
+        &mut self,
+        rules: &mut Vec<(IpNet, RuleWord)>,
+        ending: &[(List, Entry)],
+        now: u64,
+    ) {
+        let highest = rules.iter().map(|(_, rule)| rule.number()).max();
+        self.next = highest.map_or(0, |highest| highest + 1);
+        let runtime: Vec<Listed> = self.runtime().collect();
+        self.slots.clear();
+        for entry in runtime {
+            self.put(entry.list, New::from(&entry), Origin::Runtime);
+        }
+        for (
+            list,
+            Entry {
+                cidr,
+                reason,
+                expires,
+            },
+        ) in ending
+        {
+            if !is_over(*expires, now) {
+                let (cidr, reason, expires) = (*cidr, reason.clone(), *expires);
+                self.put(
+                    *list,
+                    New {
+                        cidr,
+                        reason,
+                        expires,
+                    },
+                    Origin::Configuration,
+                );
+            }
+        }
+        rules.retain(|(cidr, rule)| match self.slots.get_mut(cidr) {
+            Some(slot) => {
+                slot.beneath = Some(*rule);
+                false
+            }
+            None => true,
+        });
+        let laid = self
+            .slots
+            .iter()
+            .filter_map(|(cidr, slot)| Some((*cidr, slot.rule()?)));
+        rules.extend(laid);
+    }
+
+    fn runtime(&self) -> impl Iterator<Item = Listed> {
+        self.list().filter(|entry| entry.origin == Origin::Runtime)
+    }
+
+    fn put(&mut self, list: List, new: New, origin: Origin) {
+        let number = self.next;
+        self.next += 1;
+        let New {
+            cidr,
+            reason,
+            expires,
+        } = new;
+        let slot = self.slots.entry(cidr).or_default();
+        *slot.of(list) = Some(Kept {
+            number,
+            origin,
+            reason,
+            expires,
+        });
+    }
+
+    /// Adds entries, or renews those that are there already. `in_force` says what the kernel holds.
+    pub(super) fn add(
+        &mut self,
+        list: List,
+        entries: Vec<New>,
+        in_force: impl Fn(IpNet) -> Option<RuleWord>,
+    ) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for new in entries {
+            let cidr = new.cidr;
+            if !self.slots.contains_key(&cidr) {
+                let beneath = in_force(cidr);
+                self.slots.entry(cidr).or_default().beneath = beneath;
+            }
+            self.put(list, new, Origin::Runtime);
+            changes.push((cidr, self.slots[&cidr].rule()));
+        }
+        changes
+    }
+
+    /// Takes entries off; what is not there is told.
+    pub(super) fn remove(&mut self, list: List, cidrs: &[IpNet]) -> Result<Vec<Change>, IpNet> {
+        let held = |slot: &mut Slot| {
+            let kept = slot.of(list).as_ref();
+            kept.is_some_and(|kept| kept.origin == Origin::Runtime)
+        };
+        for cidr in cidrs {
+            if !self.slots.get_mut(cidr).is_some_and(held) {
+                return Err(*cidr);
+            }
+        }
+        let changes = cidrs.iter().map(|cidr| self.take(list, *cidr));
+        Ok(changes.collect())
+    }
+
+    fn take(&mut self, list: List, cidr: IpNet) -> Change {
+        let Some(slot) = self.slots.get_mut(&cidr) else {
+            return (cidr, None);
+        };
+        *slot.of(list) = None;
+        let rule = slot.rule();
+        if slot.is_empty() {
+            self.slots.remove(&cidr);
+        }
+        (cidr, rule)
+    }
+
+    /// Takes off what has ended.
+    pub(super) fn expire(&mut self, now: u64) -> Vec<Change> {
+        let over: Vec<(List, IpNet)> = self
+            .list()
+            .filter(|entry| is_over(entry.expires, now))
+            .map(|entry| (entry.list, entry.cidr))
+            .collect();
+        over.into_iter()
+            .map(|(list, cidr)| self.take(list, cidr))
+            .collect()
+    }
+
+    /// Every entry in it.
+    pub(super) fn list(&self) -> impl Iterator<Item = Listed> {
+        self.slots.iter().flat_map(|(cidr, slot)| {
+            let entry = |list, kept: &Option<Kept>| {
+                let kept = kept.clone()?;
+                Some(Listed {
+                    list,
+                    cidr: *cidr,
+                    origin: kept.origin,
+                    reason: kept.reason,
+                    expires: kept.expires,
+                })
+            };
+            let entries = [
+                entry(List::Allow, &slot.allow),
+                entry(List::Deny, &slot.deny),
+            ];
+            entries.into_iter().flatten()
+        })
+    }
+}
+
+fn is_over(expires: Option<u64>, now: u64) -> bool {
+    expires.is_some_and(|expires| expires <= now)
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or(Duration::ZERO).as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: u64 = 1_000;
+
+    fn net(text: &str) -> IpNet {
+        text.parse().expect("a network")
+    }
+
+    fn new(cidr: &str, expires: Option<u64>) -> New {
+        New {
+            cidr: net(cidr),
+            reason: Some("test".to_owned()),
+            expires,
+        }
+    }
+
+    fn says(change: Change) -> Option<Rule> {
+        change.1.and_then(RuleWord::rule)
+    }
+
+    #[test]
+    fn what_is_beneath_comes_back() {
+        let mut book = Book::default();
+        let denied = RuleWord::new(Rule::Deny, 0);
+        let mut rules = vec![(net("192.0.2.0/24"), denied), (net("10.0.0.0/8"), denied)];
+        book.lay_over(&mut rules, &[], NOW);
+        assert_eq!(rules.len(), 2);
+
+        let in_force = |_| Some(denied);
+        let added = book.add(List::Allow, vec![new("192.0.2.0/24", None)], in_force);
+        assert_eq!(says(added[0]), Some(Rule::Allow));
+        book.lay_over(&mut rules, &[], NOW);
+        let rule = rules.iter().find(|(cidr, _)| *cidr == net("192.0.2.0/24"));
+        assert_eq!(
+            says((net("::/0"), rule.map(|(_, rule)| *rule))),
+            Some(Rule::Allow)
+        );
+
+        let taken = book
+            .remove(List::Allow, &[net("192.0.2.0/24")])
+            .expect("it is there");
+        assert_eq!(taken[0].1, Some(denied));
+        assert_eq!(book.list().count(), 0);
+    }
+
+    #[test]
+    fn allow_wins_and_what_is_not_there_is_told() {
+        let mut book = Book::default();
+        let entry = || vec![new("192.0.2.7/32", None)];
+        book.add(List::Allow, entry(), |_| None);
+        let denied = book.add(List::Deny, entry(), |_| None);
+        assert_eq!(says(denied[0]), Some(Rule::Allow));
+        let left = book
+            .remove(List::Allow, &[net("192.0.2.7/32")])
+            .expect("it is there");
+        assert_eq!(says(left[0]), Some(Rule::Deny));
+        let both = [net("192.0.2.7/32"), net("192.0.2.8/32")];
+        assert_eq!(book.remove(List::Deny, &both).err(), Some(both[1]));
+        assert_eq!(book.list().count(), 1, "all or none");
+    }
+
+    #[test]
+    fn entries_end_and_the_rest_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut book = Book::default();
+        let entries = vec![
+            new("192.0.2.7/32", Some(NOW + 5)),
+            new("2001:db8::/32", None),
+        ];
+        book.add(List::Deny, entries, |_| None);
+        book.save(folder.path()).expect("it can be written");
+        assert!(book.expire(NOW + 4).is_empty());
+        assert_eq!(book.expire(NOW + 5), [(net("192.0.2.7/32"), None)]);
+
+        let early = Book::load(folder.path(), NOW).expect("it can be read");
+        assert_eq!(early.list().count(), 2);
+        let late = Book::load(folder.path(), NOW + 5).expect("it can be read");
+        assert_eq!(
+            late.list().map(|entry| entry.cidr).collect::<Vec<_>>(),
+            [net("2001:db8::/32")]
+        );
+        fs::write(folder.path().join(FILE), "[{").expect("a file");
+        assert!(Book::load(folder.path(), NOW).is_err());
+    }
+
+    #[test]
+    fn entries_of_the_configuration_end_too() {
+        let mut book = Book::default();
+        let ending = |expires| {
+            let entry = Entry {
+                cidr: net("192.0.2.0/24"),
+                reason: None,
+                expires: Some(expires),
+            };
+            (List::Allow, entry)
+        };
+        let denied = (net("192.0.2.0/24"), RuleWord::new(Rule::Deny, 0));
+        let mut rules = vec![denied];
+        book.lay_over(&mut rules, &[ending(NOW + 1)], NOW);
+        assert_eq!(says((rules[0].0, Some(rules[0].1))), Some(Rule::Allow));
+        assert_eq!(book.expire(NOW + 1), [(denied.0, Some(denied.1))]);
+        let mut rules = vec![denied];
+        book.lay_over(&mut rules, &[ending(NOW)], NOW);
+        assert_eq!(rules, [denied], "it has ended before");
+    }
+}
