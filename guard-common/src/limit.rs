@@ -13,8 +13,9 @@ use core::cell::Cell;
 pub const WAYS: usize = 4;
 /// Limits whose debts stand side by side in one table.
 pub const DEBTS: usize = 2;
-/// Ticks by which a CPU's clock may lag behind what another CPU has just written down.
-const MAX_SKEW: u32 = 16;
+/// Ticks by which a CPU may lag behind what another has written down: a virtual one can be stopped
+/// between reading the clock and using it. At least a minute.
+const MAX_SKEW: u32 = 1 << 16;
 
 /// Debt of a full burst, before it is rounded to whole units. Three binary digits are left above it
 /// for CPUs that charge at once.
