@@ -5,7 +5,7 @@
 
 use crate::packet::{
     Address, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, IPV4_LEN, IPV6_LEN, PROTOCOL_ICMP,
-    PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, TCP_SYN, link,
+    PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, TCP_SYN, ipv6_address, link,
 };
 
 const ECHO_REQUEST: u8 = 8;
@@ -77,19 +77,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<(u8, [u64; 2], us
 #[inline(always)]
 fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<(u8, [u64; 2], usize)> {
     let header: &[u8; IPV6_LEN] = frame.bytes(offset)?;
-    let word = |at: usize| {
-        u64::from_ne_bytes([
-            header[at],
-            header[at + 1],
-            header[at + 2],
-            header[at + 3],
-            header[at + 4],
-            header[at + 5],
-            header[at + 6],
-            header[at + 7],
-        ])
-    };
-    Some((header[6], [word(24), word(32)], offset + IPV6_LEN))
+    Some((header[6], ipv6_address(header, 24), offset + IPV6_LEN))
 }
 
 #[cfg(test)]

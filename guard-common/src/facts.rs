@@ -44,6 +44,10 @@ impl Shape {
     pub const FRAGMENT: u32 = 8;
     /// It opens a TCP connection.
     pub const OPENS: u32 = 16;
+    /// It is what an established TCP connection sends.
+    pub const TALKS: u32 = 32;
+    /// It claims to come from where it goes to.
+    pub const LAND: u32 = 64;
 
     /// Whether it has `flag`.
     #[inline(always)]
@@ -60,6 +64,7 @@ impl Facts {
     pub const fn of(packet: &IpPacket, now: u32) -> Self {
         let kind = match packet.kind {
             Kind::Tcp if packet.tcp.opens => Shape::TCP | Shape::OPENS,
+            Kind::Tcp if packet.tcp.talks => Shape::TCP | Shape::TALKS,
             Kind::Tcp => Shape::TCP,
             Kind::Udp => Shape::UDP,
             Kind::Icmp | Kind::NeighbourDiscovery => Shape::ICMP,
@@ -67,8 +72,9 @@ impl Facts {
         };
         let tcp = &packet.tcp;
         let fragment = if packet.fragment { Shape::FRAGMENT } else { 0 };
+        let land = if packet.land { Shape::LAND } else { 0 };
         Self {
-            shape: Shape(kind | fragment),
+            shape: Shape(kind | fragment | land),
             address: packet.address,
             source_port: tcp.source_port,
             port: tcp.port,
@@ -106,6 +112,7 @@ mod tests {
             address: [1, 2],
             frame_len: 60,
             fragment: true,
+            land: false,
             kind: Kind::Udp,
             tcp: Tcp::NONE,
         };

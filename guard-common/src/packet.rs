@@ -8,6 +8,8 @@ mod payload;
 use payload::is_extension;
 pub use payload::{Fragment, MAX_HEADERS_LEN, Payload, Walk, extensions};
 
+use crate::reason::Reason;
+
 /// Bytes of a frame. What a network card received may lie in several buffers, of which only the
 /// first can be read directly; on some cards that one is empty.
 pub trait Frame {
@@ -69,6 +71,8 @@ pub struct IpPacket {
     pub frame_len: u32,
     /// It is a part of a packet, the first one or a later one.
     pub fragment: bool,
+    /// It claims to come from where it goes to.
+    pub land: bool,
     /// What follows the IP headers.
     pub kind: Kind,
     /// The TCP header; [`Tcp::NONE`] where there is none. See [`IpPacket::transport`].
@@ -119,6 +123,7 @@ impl Tcp {
         port: 0,
         seq: 0,
         opens: false,
+        talks: false,
         payload_offset: 0,
         payload_len: 0,
     };
@@ -150,6 +155,8 @@ pub struct Tcp {
     pub seq: u32,
     /// SYN is set and ACK is not: the start of a connection.
     pub opens: bool,
+    /// ACK is set, and neither SYN nor RST: what an established connection sends.
+    pub talks: bool,
     /// Payload start, in bytes from the start of the frame.
     pub payload_offset: u16,
     /// Payload bytes by the IP header.
@@ -162,12 +169,59 @@ pub enum Unsound {
     /// The frame ends before a header does, or the header is in a part that [`Frame::bytes`] does
     /// not reach.
     OutOfReach,
-    /// A header is cut short or contradicts itself, or there are more of them than any honest
-    /// sender has: VLAN tags, extension headers.
+    /// A header is cut short or contradicts itself.
     Malformed,
     /// A first fragment without its whole transport header, or one that would overwrite it
     /// (RFC 1858 section 3, RFC 3128).
     Fragment,
+    /// TCP flags that no state of a connection takes (RFC 9293 section 3.10.7).
+    TcpFlags,
+    /// More IPv6 extension headers than any honest sender has, or one for every hop behind others
+    /// (RFC 8200 section 4.1).
+    ExtensionHeaders,
+    /// More than two VLAN tags.
+    VlanTags,
+}
+
+impl Unsound {
+    /// The one with this number.
+    #[inline(always)]
+    const fn numbered(number: u64) -> Self {
+        const OUT_OF_REACH: u64 = Unsound::OutOfReach as u64;
+        const FRAGMENT: u64 = Unsound::Fragment as u64;
+        const TCP_FLAGS: u64 = Unsound::TcpFlags as u64;
+        const EXTENSION_HEADERS: u64 = Unsound::ExtensionHeaders as u64;
+        const VLAN_TAGS: u64 = Unsound::VlanTags as u64;
+
+        match number {
+            OUT_OF_REACH => Self::OutOfReach,
+            FRAGMENT => Self::Fragment,
+            TCP_FLAGS => Self::TcpFlags,
+            EXTENSION_HEADERS => Self::ExtensionHeaders,
+            VLAN_TAGS => Self::VlanTags,
+            _ => Self::Malformed,
+        }
+    }
+
+    /// What the packet is refused for.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::OutOfReach | Self::Malformed => Reason::Malformed,
+            Self::Fragment => Reason::Fragment,
+            Self::TcpFlags => Reason::TcpFlags,
+            Self::ExtensionHeaders => Reason::ExtensionHeaders,
+            Self::VlanTags => Reason::VlanTags,
+        }
+    }
+}
+
+/// An IP header, and what follows it.
+struct Ip {
+    address: [u64; 2],
+    land: bool,
+    payload: Payload,
 }
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -207,11 +261,12 @@ const MAX_IP_LEN: usize = 65_535;
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     let (ethertype, offset) = link(frame)?;
-    let (address, payload) = match ethertype {
+    let ip = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, offset)?,
         ETHERTYPE_IPV6 => ipv6(frame, offset)?,
         _ => return Ok(Packet::NotIp),
     };
+    let payload = ip.payload;
     let frame_len = (payload.offset + payload.len) as u32;
     let payload = Payload {
         offset: frame.settled(payload.offset),
@@ -219,9 +274,10 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     };
     let (kind, tcp) = transport(frame, payload)?;
     Ok(Packet::Ip(IpPacket {
-        address,
+        address: ip.address,
         frame_len,
         fragment: payload.fragment.partial,
+        land: ip.land,
         kind,
         tcp,
     }))
@@ -243,7 +299,7 @@ pub(crate) fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound
     }
     // The stack takes off any number of tags that name no VLAN, and would find what we did not.
     if is_vlan(ethertype) {
-        return Err(Unsound::Malformed);
+        return Err(Unsound::VlanTags);
     }
     Ok((ethertype, offset))
 }
@@ -254,7 +310,7 @@ const fn is_vlan(ethertype: u16) -> bool {
 }
 
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payload), Unsound> {
+fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     let header: &[u8; IPV4_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let claimed = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -270,11 +326,16 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payloa
         fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
     };
     let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
-    Ok((Address::V4(source).words(), payload))
+    let destination = u32::from_ne_bytes([header[16], header[17], header[18], header[19]]);
+    Ok(Ip {
+        address: Address::V4(source).words(),
+        land: source == destination,
+        payload,
+    })
 }
 
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payload), Unsound> {
+fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     let header: &[u8; IPV6_LEN] = frame.bytes(offset).ok_or(Unsound::OutOfReach)?;
     let len = match usize::from(u16::from_be_bytes([header[4], header[5]])) {
         // A packet may end with its header: "no next header" (RFC 8200 section 4.7).
@@ -295,7 +356,12 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<([u64; 2], Payloa
     if is_extension(payload.protocol) {
         payload = frame.beyond_extensions(payload)?;
     }
-    Ok((ipv6_source(header), payload))
+    let (source, destination) = (ipv6_address(header, 8), ipv6_address(header, 24));
+    Ok(Ip {
+        address: source,
+        land: source == destination,
+        payload,
+    })
 }
 
 /// Bytes of the IP packet at `offset`: what its header claims, if the frame holds that much.
@@ -311,8 +377,9 @@ fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result
     }
 }
 
+/// The address at `at` as two words in network order.
 #[inline(always)]
-fn ipv6_source(header: &[u8; IPV6_LEN]) -> [u64; 2] {
+pub(crate) fn ipv6_address(header: &[u8; IPV6_LEN], at: usize) -> [u64; 2] {
     let word = |at: usize| {
         u64::from_ne_bytes([
             header[at],
@@ -325,7 +392,7 @@ fn ipv6_source(header: &[u8; IPV6_LEN]) -> [u64; 2] {
             header[at + 7],
         ])
     };
-    [word(8), word(16)]
+    [word(at), word(at + 8)]
 }
 
 impl Address {
@@ -385,20 +452,24 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
     let header: &[u8; TCP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     let flags = header[13];
-    // No state of a connection takes these (RFC 9293 section 3.10.7); scanners send them.
+    // Scanners send these.
     let is_impossible = flags & (TCP_SYN | TCP_ACK | TCP_RST) == 0
         || (flags & TCP_SYN != 0 && flags & (TCP_FIN | TCP_RST) != 0);
-    if header_len < TCP_LEN || is_impossible {
+    if header_len < TCP_LEN {
         return Err(Unsound::Malformed);
     }
     if header_len > at.len {
         return Err(at.fragment.cut_short());
+    }
+    if is_impossible {
+        return Err(Unsound::TcpFlags);
     }
     Ok(Tcp {
         source_port: u16::from_be_bytes([header[0], header[1]]),
         port: u16::from_be_bytes([header[2], header[3]]),
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         opens: flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
+        talks: flags & (TCP_SYN | TCP_RST | TCP_ACK) == TCP_ACK,
         payload_offset: (at.offset + header_len) as u16,
         payload_len: (at.len - header_len) as u32,
     })

@@ -141,7 +141,7 @@ fn flags_that_no_connection_takes_are_refused() {
         let impossible = (syn && (fin || rst)) || !(syn || rst || ack);
         let parsed = read(&with(tcp_v4(b""), FLAGS, &[flags]));
         assert_eq!(
-            parsed == Err(Unsound::Malformed),
+            parsed == Err(Unsound::TcpFlags),
             impossible,
             "flags {flags:#04x}"
         );
@@ -171,10 +171,10 @@ fn two_tags_are_read_and_a_third_is_refused() {
     assert_eq!(tcp_of(&tagged(&[customer])).payload_offset, 58);
     assert_eq!(tcp_of(&tagged(&[service, customer])).payload_offset, 62);
     let three = tagged(&[service, customer, customer]);
-    assert_eq!(read(&three), Err(Unsound::Malformed));
+    assert_eq!(read(&three), Err(Unsound::VlanTags));
     let priority = [0x81, 0, 0, 0];
     let priorities = tagged(&[priority, priority, priority]);
-    assert_eq!(read(&priorities), Err(Unsound::Malformed));
+    assert_eq!(read(&priorities), Err(Unsound::VlanTags));
     for (len, missing) in [(16, "half a tag"), (13, "a byte of the Ethernet header")] {
         assert_eq!(read(&three[..len]), Err(Unsound::OutOfReach), "{missing}");
     }

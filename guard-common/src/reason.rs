@@ -42,7 +42,7 @@ pub enum Reason {
     Allow = 1,
     /// The operator denied the source.
     Deny = 2,
-    /// A header that no stack would accept.
+    /// A header that is cut short or contradicts itself: no stack would accept it.
     Malformed = 3,
     /// A fragment cut so that it hides its own transport header.
     Fragment = 4,
@@ -68,11 +68,21 @@ pub enum Reason {
     NewSources = 14,
     /// The source is banned for having stayed over its limit.
     Ban = 15,
+    /// A feed lists the source.
+    Feed = 16,
+    /// TCP flags that no connection takes.
+    TcpFlags = 17,
+    /// It claims to come from where it goes to.
+    Land = 18,
+    /// More than six IPv6 extension headers, or out of order.
+    ExtensionHeaders = 19,
+    /// More than two VLAN tags.
+    VlanTags = 20,
 }
 
 impl Reason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 21] = [
         Self::Pass,
         Self::Allow,
         Self::Deny,
@@ -89,6 +99,11 @@ impl Reason {
         Self::LimitAggregate,
         Self::NewSources,
         Self::Ban,
+        Self::Feed,
+        Self::TcpFlags,
+        Self::Land,
+        Self::ExtensionHeaders,
+        Self::VlanTags,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -113,15 +128,46 @@ impl Reason {
             Self::LimitAggregate => "limit_aggregate",
             Self::NewSources => "new_sources",
             Self::Ban => "ban",
+            Self::Feed => "feed",
+            Self::TcpFlags => "tcp_flags",
+            Self::Land => "land",
+            Self::ExtensionHeaders => "extension_headers",
+            Self::VlanTags => "vlan_tags",
         }
+    }
+
+    /// Whether it is held against a frame whose headers are not read to the end: nobody knows then
+    /// whom it comes from.
+    #[must_use]
+    pub const fn is_of_headers(self) -> bool {
+        matches!(
+            self,
+            Self::Malformed
+                | Self::Fragment
+                | Self::TcpFlags
+                | Self::ExtensionHeaders
+                | Self::VlanTags
+        )
     }
 
     /// The reason with this number; of numbers that none has, any.
     #[inline(always)]
     #[must_use]
     pub const fn known(number: u8) -> Self {
-        Self::ALL[number as usize % Self::COUNT]
+        Self::PADDED[number as usize % Self::PADDED.len()]
     }
+
+    /// Every reason and then some, to a power of two: a remainder of that is one that the kernel's
+    /// verifier follows.
+    const PADDED: [Self; 32] = {
+        let mut padded = [Self::Malformed; 32];
+        let mut at = 0;
+        while at < Self::COUNT {
+            padded[at] = Self::ALL[at];
+            at += 1;
+        }
+        padded
+    };
 
     /// The reason with this number, if there is one.
     #[must_use]

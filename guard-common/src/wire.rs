@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -87,6 +87,10 @@ pub struct Settings {
     pub ephemeral_ports: u32,
     /// Not zero: the program answers with more than the action, see [`Told`]. For test-runs only.
     pub tells: u32,
+    /// Not zero: packets that claim to come from where they go to are dropped.
+    pub refuses_land: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What changes while the program runs.
@@ -148,6 +152,8 @@ impl Settings {
         service_limits: 0,
         ephemeral_ports: 0,
         tells: 0,
+        refuses_land: 0,
+        reserved: 0,
     };
 }
 
@@ -208,9 +214,13 @@ pub enum Rule {
     Deny = 2,
     /// The address is the host's own: nobody else has it.
     Own = 3,
+    /// Drop: a feed lists it. Any of the operator's entries goes before it.
+    Feed = 4,
+    /// Drop, for having stayed over its limit. Any entry goes before it.
+    Ban = 5,
 }
 
-/// A rule as the tables hold it: a [`Rule`] in the lowest two bits, its number above.
+/// A rule as the tables hold it: a [`Rule`] in the lowest three bits, its number above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct RuleWord(pub u32);
@@ -219,13 +229,14 @@ impl RuleWord {
     /// No rule.
     pub const NONE: Self = Self(0);
     /// Numbers are below this.
-    pub const NUMBERS: u32 = 1 << 30;
+    pub const NUMBERS: u32 = 1 << (u32::BITS - Self::RULE_BITS);
+    const RULE_BITS: u32 = 3;
 
     /// The rule of that number, below [`RuleWord::NUMBERS`].
     #[inline(always)]
     #[must_use]
     pub const fn new(rule: Rule, number: u32) -> Self {
-        Self(number << 2 | rule as u32)
+        Self(number << Self::RULE_BITS | rule as u32)
     }
 
     /// Whether there is one.
@@ -239,10 +250,12 @@ impl RuleWord {
     #[inline(always)]
     #[must_use]
     pub const fn rule(self) -> Option<Rule> {
-        match self.0 & 3 {
+        match self.0 & 7 {
             1 => Some(Rule::Allow),
             2 => Some(Rule::Deny),
             3 => Some(Rule::Own),
+            4 => Some(Rule::Feed),
+            5 => Some(Rule::Ban),
             _ => None,
         }
     }
@@ -251,7 +264,7 @@ impl RuleWord {
     #[inline(always)]
     #[must_use]
     pub const fn number(self) -> u32 {
-        self.0 >> 2
+        self.0 >> Self::RULE_BITS
     }
 }
 
@@ -382,7 +395,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 9 + 16 * 2 + 4 * 16);
+    assert!(size_of::<Settings>() == 24 * 9 + 16 * 2 + 4 * 18);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

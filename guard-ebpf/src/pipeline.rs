@@ -12,7 +12,7 @@ use crate::{
     clock, events, maps,
     packet::{Scattered, XdpFrame},
     settings,
-    stages::{limits, plaintext, rules, services},
+    stages::{land, limits, plaintext, rules, services},
 };
 
 /// Why a packet may not pass.
@@ -34,7 +34,10 @@ impl Refused {
 /// in the end is the reason it is counted under.
 #[inline(always)]
 fn judge(frame: &XdpFrame<'_>, facts: &Facts) -> Result<Reason, Refused> {
-    let standing = rules::check(facts)?;
+    let rule = rules::of(facts);
+    rules::refuse_own(rule)?;
+    land::check(facts)?;
+    let standing = rules::check(rule)?;
     let service = services::of(facts);
     services::admit(facts, service)?;
     limits::charge(facts, standing, service)?;
@@ -70,10 +73,7 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
             }
             (facts.bytes, judged)
         }
-        Err(Unsound::Fragment) => (frame.total_len() as u32, Err(Refused(Reason::Fragment))),
-        Err(Unsound::Malformed | Unsound::OutOfReach) => {
-            (frame.total_len() as u32, Err(Refused(Reason::Malformed)))
-        }
+        Err(unsound) => (frame.total_len() as u32, Err(Refused(unsound.reason()))),
     };
     let (verdict, reason) = match judged {
         Ok(reason) => (Verdict::Pass, reason),

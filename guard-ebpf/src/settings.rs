@@ -173,6 +173,11 @@ pub(crate) fn tells() -> bool {
 }
 
 #[inline(always)]
+pub(crate) fn refuses_land() -> bool {
+    setting!(refuses_land) != 0
+}
+
+#[inline(always)]
 pub(crate) fn event_budget() -> u32 {
     setting!(event_budget)
 }

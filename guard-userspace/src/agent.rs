@@ -68,6 +68,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         ending: config.take_ending(),
         book: Book::load(&config.state_dir, book::now())?,
         own: own_addresses(&found).await?,
+        by_loopback: has_loopback(&found),
     };
     let plan = clock.plan(&config, &mut over);
     let mut kernel = load(&config, &plan)?;
@@ -220,10 +221,14 @@ async fn look(agent: &Agent, blind: &mut bool) {
 
 /// The addresses that nobody else has. On a loopback everybody has them.
 async fn own_addresses(found: &[Interface]) -> Result<BTreeSet<IpAddr>, InterfaceError> {
-    if found.iter().any(|interface| interface.loopback) {
+    if has_loopback(found) {
         return Ok(BTreeSet::new());
     }
     interface::own_addresses().await
+}
+
+fn has_loopback(found: &[Interface]) -> bool {
+    found.iter().any(|interface| interface.loopback)
 }
 
 /// The next change; without a watch there is none.

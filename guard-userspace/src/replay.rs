@@ -41,15 +41,18 @@ const MOST_FRAME: usize = 65_535 + LEAST_FRAME;
 pub fn run(config: &Config, flags: &ReplayFlags, output: &mut dyn Write) -> Result<()> {
     let mut capture = Capture::open(&flags.file)?;
     doctor::demand_capabilities("guard replay")?;
-    let mut replay = Replay::new(config, flags)?;
+    let mut next = capture.next();
+    let by_loopback = matches!(&next, Ok(Some(first)) if first.is_by_loopback());
+    let mut replay = Replay::new(config, flags, by_loopback)?;
     let mut report = Report::new(output, flags.output == OutputFormat::Json);
     report.begin()?;
     let ended = loop {
-        match capture.next() {
+        match next {
             Ok(Some(captured)) => report.packet(&replay.judge(captured)?)?,
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
+        next = capture.next();
     };
     report.end(&replay.totals(config)?)?;
     Ok(ended?)
@@ -72,13 +75,14 @@ struct Replay {
 }
 
 impl Replay {
-    fn new(config: &Config, flags: &ReplayFlags) -> Result<Self> {
+    fn new(config: &Config, flags: &ReplayFlags, by_loopback: bool) -> Result<Self> {
         let tick = Tick {
             clock: Clock::Manual,
             ns: COARSE_TICK_NS,
         };
         let mut plan = Plan::new(config, tick, HASH_SEED);
         plan.settings.tells = 1;
+        plan.settings.refuses_land = u32::from(!by_loopback);
         // There is one interface to a test-run.
         plan.settings.interfaces = 1;
         Ok(Self {

@@ -18,7 +18,7 @@ use crate::rig::{LEAST_LINEAR, MANUAL, Rig, packet_names};
 /// Instructions the verifier may walk through, all switched on.
 const MAXIMAL_BUDGET: u32 = 250_000;
 /// And with nothing switched on.
-const MINIMAL_BUDGET: u32 = 100_000;
+const MINIMAL_BUDGET: u32 = 150_000;
 
 /// Everything there is, of both families.
 const MAXIMAL: &str = r#"

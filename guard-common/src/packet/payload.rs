@@ -97,7 +97,7 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
         }
         // Only the first may be one for every hop; no stack looks for it elsewhere.
         if position > 0 && at.protocol == PROTOCOL_HOP_BY_HOP {
-            return Err(Unsound::Malformed);
+            return Err(Unsound::ExtensionHeaders);
         }
         let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
         let len = match at.protocol {
@@ -117,7 +117,7 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
         at.len -= len;
     }
     if is_extension(at.protocol) && at.fragment.offset == 0 {
-        return Err(Unsound::Malformed);
+        return Err(Unsound::ExtensionHeaders);
     }
     Ok(at)
 }
@@ -127,9 +127,8 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
 pub struct Walk(pub u64);
 
 impl Walk {
-    const OUT_OF_REACH: u64 = 1 << 61;
-    const MALFORMED: u64 = 1 << 62;
-    const FRAGMENT: u64 = 1 << 63;
+    /// Why the walk ended, in the topmost bits; zero when it reached its end.
+    const ENDED: u32 = 56;
 
     /// Packs what [`extensions`] found.
     #[inline(always)]
@@ -140,9 +139,7 @@ impl Walk {
                 let fragment = u64::from(at.fragment.offset) << 1 | u64::from(at.fragment.partial);
                 fragment << 32 | (at.offset as u64 & 0xffff) << 8 | u64::from(at.protocol)
             }
-            Err(Unsound::OutOfReach) => Self::OUT_OF_REACH,
-            Err(Unsound::Malformed) => Self::MALFORMED,
-            Err(Unsound::Fragment) => Self::FRAGMENT,
+            Err(unsound) => (unsound as u64 + 1) << Self::ENDED,
         })
     }
 
@@ -150,14 +147,8 @@ impl Walk {
     #[inline(always)]
     pub fn unpack(self, from: Payload) -> Result<Payload, Unsound> {
         let Self(word) = self;
-        if word & Self::OUT_OF_REACH != 0 {
-            return Err(Unsound::OutOfReach);
-        }
-        if word & Self::MALFORMED != 0 {
-            return Err(Unsound::Malformed);
-        }
-        if word & Self::FRAGMENT != 0 {
-            return Err(Unsound::Fragment);
+        if word >> Self::ENDED != 0 {
+            return Err(Unsound::numbered((word >> Self::ENDED) - 1));
         }
         let offset = (word >> 8) as usize % MAX_HEADERS_LEN;
         let fragment = (word >> 32) as u16;

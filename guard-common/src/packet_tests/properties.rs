@@ -273,7 +273,14 @@ proptest! {
             fragment: Fragment { offset, partial },
         };
         prop_assert_eq!(Walk::pack(Ok(found)).unpack(at), Ok(found));
-        for unsound in [Unsound::OutOfReach, Unsound::Malformed, Unsound::Fragment] {
+        for unsound in [
+            Unsound::OutOfReach,
+            Unsound::Malformed,
+            Unsound::Fragment,
+            Unsound::TcpFlags,
+            Unsound::ExtensionHeaders,
+            Unsound::VlanTags,
+        ] {
             prop_assert_eq!(Walk::pack(Err(unsound)).unpack(at), Err(unsound));
         }
     }

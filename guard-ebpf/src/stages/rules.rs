@@ -33,9 +33,10 @@ impl Standing {
     }
 }
 
+/// The rule for the packet's source.
 #[inline(always)]
-pub(crate) fn check(facts: &Facts) -> Result<Standing, Refused> {
-    let rule = match facts.source() {
+pub(crate) fn of(facts: &Facts) -> RuleWord {
+    match facts.source() {
         Address::V4(word) => match maps::address_v4(word) {
             RuleWord::NONE => of_prefix_v4(word),
             rule => rule,
@@ -44,7 +45,21 @@ pub(crate) fn check(facts: &Facts) -> Result<Standing, Refused> {
             RuleWord::NONE => of_prefix_v6(words),
             rule => rule,
         },
-    };
+    }
+}
+
+/// Nobody else has the host's own addresses.
+#[inline(always)]
+pub(crate) fn refuse_own(rule: RuleWord) -> Result<(), Refused> {
+    if rule.rule() == Some(Rule::Own) {
+        return Err(Refused(Reason::Spoofed));
+    }
+    Ok(())
+}
+
+/// What the rule says of the packet.
+#[inline(always)]
+pub(crate) fn check(rule: RuleWord) -> Result<Standing, Refused> {
     let Some(said) = rule.rule() else {
         return Ok(Standing::Unnamed);
     };
@@ -52,7 +67,10 @@ pub(crate) fn check(facts: &Facts) -> Result<Standing, Refused> {
     match said {
         Rule::Allow => Ok(Standing::Allowed),
         Rule::Deny => Err(Refused(Reason::Deny)),
+        // Refused before.
         Rule::Own => Err(Refused(Reason::Spoofed)),
+        Rule::Feed => Err(Refused(Reason::Feed)),
+        Rule::Ban => Err(Refused(Reason::Ban)),
     }
 }
 

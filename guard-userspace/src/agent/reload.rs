@@ -41,6 +41,9 @@ impl Clock {
                 claim(rules, &over.own);
             }
         });
+        if over.by_loopback {
+            plan.settings.refuses_land = 0;
+        }
         plan
     }
 }
@@ -54,6 +57,8 @@ pub(super) struct Over {
     pub(super) book: Book,
     /// The addresses of this host.
     pub(super) own: BTreeSet<IpAddr>,
+    /// A loopback is protected, on which the host writes to itself.
+    pub(super) by_loopback: bool,
 }
 
 /// Whatever is said of the host's own addresses, nobody else has them.
@@ -244,7 +249,7 @@ impl Inner {
         let list = match word.rule()? {
             Rule::Allow => List::Allow,
             Rule::Deny => List::Deny,
-            Rule::Own => return None,
+            Rule::Own | Rule::Feed | Rule::Ban => return None,
         };
         let config = &self.rules.config;
         let mut configured = config.allow.iter().chain(&config.deny);

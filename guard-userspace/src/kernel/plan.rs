@@ -121,6 +121,8 @@ impl Plan {
             ),
             ephemeral_ports: ephemeral_ports(),
             tells: 0,
+            refuses_land: 1,
+            reserved: 0,
         };
         Self {
             settings,

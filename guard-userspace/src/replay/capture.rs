@@ -26,6 +26,13 @@ pub(super) struct Captured {
     pub(super) wire_len: usize,
 }
 
+impl Captured {
+    /// Whether it was captured on a loopback, whose frames name no hardware addresses.
+    pub(super) fn is_by_loopback(&self) -> bool {
+        self.bytes.starts_with(&[0; 12])
+    }
+}
+
 /// Why a capture cannot be read, or not further.
 #[derive(Debug, Error)]
 pub(super) enum CaptureError {

@@ -80,10 +80,7 @@ pub(crate) fn would_drop(frame: impl Into<Bytes>, reason: Reason) -> Step {
 
 fn step(frame: Bytes, verdict: Verdict, reason: Reason) -> Step {
     // Unsound frames have no source to tell of; all else that is held against one is told.
-    let told = !matches!(
-        reason,
-        Reason::Pass | Reason::Allow | Reason::Malformed | Reason::Fragment
-    );
+    let told = !reason.is_of_headers() && !matches!(reason, Reason::Pass | Reason::Allow);
     Step {
         counted_bytes: frame.0.len() as u64,
         frame,

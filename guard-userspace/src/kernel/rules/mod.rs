@@ -46,14 +46,20 @@ pub struct RuleCounts {
     pub allow: u64,
     /// Denied ones.
     pub deny: u64,
+    /// Those of feeds.
+    pub feed: u64,
+    /// Bans.
+    pub ban: u64,
 }
 
 impl RuleCounts {
-    /// The count that a rule belongs to, if it is one of the operator's.
+    /// The count that a rule belongs to; the host's own addresses have none.
     fn of(&mut self, rule: RuleWord) -> Option<&mut u64> {
         match rule.rule()? {
             Rule::Allow => Some(&mut self.allow),
             Rule::Deny => Some(&mut self.deny),
+            Rule::Feed => Some(&mut self.feed),
+            Rule::Ban => Some(&mut self.ban),
             Rule::Own => None,
         }
     }
@@ -62,6 +68,17 @@ impl RuleCounts {
         if let Some(count) = self.of(rule) {
             *count += 1;
         }
+    }
+
+    fn add_all(&mut self, others: Self) {
+        self.allow += others.allow;
+        self.deny += others.deny;
+        self.feed += others.feed;
+        self.ban += others.ban;
+    }
+
+    fn sum(self) -> u64 {
+        self.allow + self.deny + self.feed + self.ban
     }
 
     fn remove(&mut self, rule: RuleWord) {
@@ -246,8 +263,7 @@ impl Rules {
             (self.v4.listed, &self.v4.prefixes),
             (self.v6.listed, &self.v6.prefixes),
         ] {
-            counts.allow += tables.allow;
-            counts.deny += tables.deny;
+            counts.add_all(tables);
             for rule in prefixes.values() {
                 counts.add(*rule);
             }
@@ -400,9 +416,12 @@ impl<F: Family> Tables<F> {
             capacity: capacity as u64,
             entries: Some(entries as u64),
         };
-        let addresses = self.listed.allow + self.listed.deny;
         [
-            status(F::ADDRESSES, self.lines.len() * F::WAYS, addresses as usize),
+            status(
+                F::ADDRESSES,
+                self.lines.len() * F::WAYS,
+                self.listed.sum() as usize,
+            ),
             status(F::RANGES, self.ranges.len() / 2, self.used),
         ]
     }

@@ -1,0 +1,16 @@
+//! Packets that claim to come from where they go to: on a loopback all do, elsewhere none.
+
+use guard_common::{
+    facts::{Facts, Shape},
+    reason::Reason,
+};
+
+use crate::{pipeline::Refused, settings};
+
+#[inline(always)]
+pub(crate) fn check(facts: &Facts) -> Result<(), Refused> {
+    if settings::refuses_land() && facts.shape.has(Shape::LAND) {
+        return Err(Refused(Reason::Land));
+    }
+    Ok(())
+}
