@@ -27,34 +27,73 @@ impl EphemeralPorts {
     }
 }
 
-/// Whom the host talks with, when this frame of its own stack shows that it does: an established
-/// TCP connection (neither SYN nor RST), or a call of the host: a SYN, a ping, or a UDP datagram
-/// from an ephemeral port to one that is not.
+/// A packet of the host's own stack that shows whom it talks with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Whom.
+    pub peer: Address,
+    /// How it shows that.
+    pub talk: Talk,
+}
+
+/// What shows that the host talks with somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Talk {
+    /// The host calls: a SYN, a ping, or a UDP datagram from an ephemeral port to one that is not.
+    Call,
+    /// A TCP segment that is neither SYN nor RST, as a connection sends it. So does a half-open one,
+    /// whose peer may be forged: only the sending socket tells.
+    Segment {
+        /// The peer's port in the high half, the host's in the low one.
+        ports: u32,
+        /// The sequence number that the host waits for.
+        ack: u32,
+    },
+}
+
+impl Departure {
+    /// Reads a frame of the host's own stack.
+    #[inline(always)]
+    pub fn read<F: Frame + ?Sized>(frame: &F, ephemeral: EphemeralPorts) -> Option<Self> {
+        let (ethertype, offset) = link(frame).ok()?;
+        let (protocol, destination, offset) = match ethertype {
+            ETHERTYPE_IPV4 => ipv4(frame, offset)?,
+            ETHERTYPE_IPV6 => ipv6(frame, offset)?,
+            _ => return None,
+        };
+        let offset = frame.settled(offset);
+        let talk = match protocol {
+            PROTOCOL_TCP => tcp(frame.bytes(offset)?)?,
+            PROTOCOL_UDP => {
+                let [a, b, c, d]: &[u8; 4] = frame.bytes(offset)?;
+                let (local, remote) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
+                let calls = ephemeral.hold(local) && !ephemeral.hold(remote);
+                calls.then_some(Talk::Call)?
+            }
+            PROTOCOL_ICMP => echo(frame.bytes(offset)?, ECHO_REQUEST)?,
+            PROTOCOL_ICMPV6 => echo(frame.bytes(offset)?, ECHO_REQUEST_V6)?,
+            _ => return None,
+        };
+        let peer = Address::of(destination);
+        Some(Self { peer, talk })
+    }
+}
+
 #[inline(always)]
-pub fn peer<F: Frame + ?Sized>(frame: &F, ephemeral: EphemeralPorts) -> Option<Address> {
-    let (ethertype, offset) = link(frame).ok()?;
-    let (protocol, destination, offset) = match ethertype {
-        ETHERTYPE_IPV4 => ipv4(frame, offset)?,
-        ETHERTYPE_IPV6 => ipv6(frame, offset)?,
-        _ => return None,
-    };
-    let offset = frame.settled(offset);
-    let talks = match protocol {
-        PROTOCOL_TCP => {
-            let header: &[u8; 14] = frame.bytes(offset)?;
-            let flags = header[13] & (TCP_SYN | TCP_ACK | TCP_RST);
-            flags == TCP_SYN || flags == TCP_ACK
-        }
-        PROTOCOL_UDP => {
-            let [a, b, c, d]: &[u8; 4] = frame.bytes(offset)?;
-            let (local, remote) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
-            ephemeral.hold(local) && !ephemeral.hold(remote)
-        }
-        PROTOCOL_ICMP => frame.bytes::<4>(offset)?[0] == ECHO_REQUEST,
-        PROTOCOL_ICMPV6 => frame.bytes::<4>(offset)?[0] == ECHO_REQUEST_V6,
-        _ => false,
-    };
-    talks.then_some(Address::of(destination))
+fn tcp(header: &[u8; 14]) -> Option<Talk> {
+    match header[13] & (TCP_SYN | TCP_ACK | TCP_RST) {
+        TCP_SYN => Some(Talk::Call),
+        TCP_ACK => Some(Talk::Segment {
+            ports: u32::from_be_bytes([header[2], header[3], header[0], header[1]]),
+            ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        }),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn echo(header: &[u8; 4], request: u8) -> Option<Talk> {
+    (header[0] == request).then_some(Talk::Call)
 }
 
 /// Protocol, destination and where the payload starts, of a packet that is whole or starts one.
@@ -95,7 +134,7 @@ mod tests {
     const PEER: [u8; 4] = [192, 0, 2, 9];
 
     fn talks(frame: &[u8]) -> Option<Address> {
-        peer(frame, PORTS)
+        Departure::read(frame, PORTS).map(|departure| departure.peer)
     }
 
     fn tcp(flags: u8) -> Vec<u8> {
@@ -122,6 +161,17 @@ mod tests {
         assert_eq!(talks(&tcp(TCP_ACK | 0x08)), known, "data");
         assert_eq!(talks(&tcp(TCP_ACK | 0x01)), known, "FIN");
         assert_eq!(talks(&tcp(TCP_SYN)), known, "our own call");
+    }
+
+    #[test]
+    fn a_segment_tells_its_connection() {
+        let frame = tcp(TCP_ACK);
+        let mut acknowledging = frame;
+        acknowledging[14 + 20 + 8..][..4].copy_from_slice(&[1, 2, 3, 4]);
+        let departure = Departure::read(&acknowledging[..], PORTS).expect("talk");
+        let ports = 40_000 << 16 | 443;
+        let ack = 0x0102_0304;
+        assert_eq!(departure.talk, Talk::Segment { ports, ack });
     }
 
     #[test]

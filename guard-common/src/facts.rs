@@ -93,6 +93,13 @@ impl Facts {
         Address::of(self.address)
     }
 
+    /// Both ports, the source's in the high half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(&self) -> u32 {
+        (self.source_port as u32) << 16 | self.port as u32
+    }
+
     /// The 16 bytes of that, as two words.
     #[inline(always)]
     #[must_use]

@@ -89,8 +89,9 @@ pub struct Settings {
     pub tells: u32,
     /// Not zero: packets that claim to come from where they go to are dropped.
     pub refuses_land: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Not zero: only segments that an established socket sends make their peer known. Frames of a
+    /// test-run come from no socket.
+    pub asks_sockets: u32,
 }
 
 /// What changes while the program runs.
@@ -153,7 +154,7 @@ impl Settings {
         ephemeral_ports: 0,
         tells: 0,
         refuses_land: 0,
-        reserved: 0,
+        asks_sockets: 0,
     };
 }
 

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, programs::TcContext};
 use guard_common::{
-    departure::{EphemeralPorts, peer},
+    departure::{Departure, EphemeralPorts, Talk},
     packet::Frame,
     source,
 };
@@ -12,15 +12,42 @@ use crate::{clock, maps, settings};
 /// Notes whom the host talks with. The frame goes on as if this program were not there.
 #[inline(always)]
 pub(crate) fn run(ctx: &TcContext) -> i32 {
-    if is_forwarded(ctx) {
-        return TC_ACT_UNSPEC;
-    }
     let [first, last] = settings::ephemeral_ports();
-    if let Some(peer) = peer(&Departing { ctx }, EphemeralPorts { first, last }) {
-        let hash = source::hash(peer, settings::ipv6_mask(), settings::hash_seed());
-        maps::note_known(hash, clock::now());
+    if !is_forwarded(ctx)
+        && let Some(departure) = Departure::read(&Departing { ctx }, EphemeralPorts { first, last })
+    {
+        note(ctx, departure);
     }
     TC_ACT_UNSPEC
+}
+
+#[inline(always)]
+fn note(ctx: &TcContext, Departure { peer, talk }: Departure) {
+    if matches!(talk, Talk::Segment { .. }) && settings::asks_sockets() && !is_established(ctx) {
+        return;
+    }
+    let hash = source::hash(peer, settings::ipv6_mask(), settings::hash_seed());
+    maps::note_known(hash, clock::now());
+}
+
+/// Whether the socket of an established connection sends it. What answers for a half-open one, or
+/// for none at all, is no such socket: its peer may be forged.
+#[inline(always)]
+fn is_established(ctx: &TcContext) -> bool {
+    // States of `enum tcp_states` in which both sides have proven that they are there:
+    // ESTABLISHED, FIN_WAIT1, FIN_WAIT2, CLOSE_WAIT, LAST_ACK, CLOSING.
+    const ESTABLISHED: u32 = 1 << 1 | 1 << 4 | 1 << 5 | 1 << 8 | 1 << 9 | 1 << 11;
+
+    // SAFETY: the kernel's context of the program, and the socket it names, both valid as long as
+    // the program runs.
+    let state = unsafe {
+        let socket = (*ctx.skb.skb).__bindgen_anon_2.sk;
+        if socket.is_null() {
+            return false;
+        }
+        (*socket).state
+    };
+    ESTABLISHED >> (state & 31) & 1 != 0
 }
 
 /// Whether it came in by an interface: somebody else's packet, which anybody can send.

@@ -178,6 +178,11 @@ pub(crate) fn refuses_land() -> bool {
 }
 
 #[inline(always)]
+pub(crate) fn asks_sockets() -> bool {
+    setting!(asks_sockets) != 0
+}
+
+#[inline(always)]
 pub(crate) fn event_budget() -> u32 {
     setting!(event_budget)
 }

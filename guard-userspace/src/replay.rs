@@ -82,6 +82,7 @@ impl Replay {
         };
         let mut plan = Plan::new(config, tick, HASH_SEED);
         plan.settings.tells = 1;
+        plan.settings.asks_sockets = 0;
         plan.settings.refuses_land = u32::from(!by_loopback);
         // There is one interface to a test-run.
         plan.settings.interfaces = 1;

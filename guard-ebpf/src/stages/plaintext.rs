@@ -7,10 +7,9 @@
 
 use guard_common::{
     facts::{Facts, Shape},
-    packet::Address,
     protocol::{HEAD_MIN, Protocol},
     reason::{Reason, Verdict},
-    source::mix,
+    source,
     wire::{ServicePort, payload_position},
 };
 
@@ -87,13 +86,7 @@ struct Opening {
 impl Opening {
     #[inline(always)]
     fn of(facts: &Facts) -> Self {
-        let [seed, _] = settings::hash_seed();
-        let address = match facts.source() {
-            Address::V4(word) => u64::from(word),
-            Address::V6([high, low]) => mix(high) ^ low,
-        };
-        let ports = u64::from(facts.source_port) << 16 | u64::from(facts.port);
-        let hash = mix(mix(address ^ seed) ^ ports);
+        let hash = source::connection(facts.source(), facts.ports(), settings::hash_seed());
         // The lowest bit of the tag is set, so that no connection looks like an empty slot.
         Self {
             position: hash as u32,

@@ -122,7 +122,7 @@ impl Plan {
             ephemeral_ports: ephemeral_ports(),
             tells: 0,
             refuses_land: 1,
-            reserved: 0,
+            asks_sockets: 1,
         };
         Self {
             settings,

@@ -40,7 +40,8 @@ impl Loaded {
         }
         let before = memory::open_maps()?;
         let start = Instant::now();
-        let plan = Plan::new(&config, tick, HASH_SEED);
+        let mut plan = Plan::new(&config, tick, HASH_SEED);
+        plan.settings.asks_sockets = 0;
         let planned_in = start.elapsed();
         let start = Instant::now();
         let kernel = Kernel::load(&plan, None)?;

@@ -9,11 +9,11 @@ use std::{
 use anyhow::Result;
 use lab::{
     flood::Flood,
-    frames::Frame,
-    stage::{CLIENT, INTERFACE, SERVER, SERVER_V6},
+    frames::{Frame, tcp},
+    stage::{CLIENT, INTERFACE, NOBODY, SERVER, SERVER_V6},
 };
 
-use crate::{PATIENCE, Site, packets, stop, wait_for_packets};
+use crate::{PATIENCE, Site, TLS_PORT, packets, stop, wait_for_packets};
 
 /// Datagrams a second, far above what unknown sources may send together.
 const FLOOD_PPS: u64 = 100_000;
@@ -45,6 +45,29 @@ fn a_known_client_goes_on_while_forged_sources_are_shed() -> Result<()> {
     assert_eq!(failed, 0, "amid {sent} datagrams from forged sources");
     let shed = packets(&agent, "drop", "new_sources")?;
     assert!(shed > sent / 2, "{shed} of {sent}");
+    stop(agent)
+}
+
+/// Two SYNs from a forged address, the second outside of the window that the first one opened: the
+/// stack answers that with an ACK, from no established connection.
+#[test]
+fn a_half_open_connection_makes_nobody_known() -> Result<()> {
+    const SEQ: u32 = 1000;
+    let site = Site::new()?;
+    let agent = site.guard_configured(&format!(
+        "interfaces = [\"{INTERFACE}\"]\n[limits]\nburst = \"1h\"\nnew_sources = \"5/h\""
+    ))?;
+    let syn = |sequence| {
+        let packet = site.stage.packet(NOBODY.into()).tcp(4000, TLS_PORT);
+        packet.flags(tcp::SYN).sequence(sequence, 0).build()
+    };
+    let client = &site.stage.client;
+    Flood::new(syn(SEQ), 1).run(client)?;
+    assert_eq!(wait_for_packets(&agent, "pass", "pass", 1)?, 1);
+    Flood::new(syn(SEQ + (1 << 30)), 1).run(client)?;
+    assert_eq!(wait_for_packets(&agent, "pass", "pass", 2)?, 2);
+    Flood::new(datagram(&site, NOBODY), 20).run(client)?;
+    assert_eq!(wait_for_packets(&agent, "drop", "new_sources", 17)?, 17);
     stop(agent)
 }
 

@@ -51,7 +51,8 @@ impl Rig {
         stay_on_this_cpu();
         let config = Config::parse("guard.toml", configuration)
             .unwrap_or_else(|errors| panic!("{}", errors.render(Style::Plain)));
-        let plan = Plan::new(&config, tick, HASH_SEED);
+        let mut plan = Plan::new(&config, tick, HASH_SEED);
+        plan.settings.asks_sockets = 0;
         let kernel = Kernel::load(&plan, None).expect("the kernel takes the kernel side");
         let services = config.services.into_iter().map(|service| service.name);
         Self {
