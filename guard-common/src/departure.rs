@@ -169,7 +169,7 @@ mod tests {
         let mut acknowledging = frame;
         acknowledging[14 + 20 + 8..][..4].copy_from_slice(&[1, 2, 3, 4]);
         let departure = Departure::read(&acknowledging[..], PORTS).expect("talk");
-        let ports = 40_000 << 16 | 443;
+        let ports = (40_000 << 16) + 443;
         let ack = 0x0102_0304;
         assert_eq!(departure.talk, Talk::Segment { ports, ack });
     }

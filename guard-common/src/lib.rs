@@ -13,6 +13,7 @@ pub mod departure;
 pub mod facts;
 pub mod known;
 pub mod limit;
+pub mod offence;
 pub mod packet;
 #[cfg(feature = "user")]
 mod pod;

@@ -92,6 +92,15 @@ pub struct Settings {
     /// Not zero: only segments that an established socket sends make their peer known. Frames of a
     /// test-run come from no socket.
     pub asks_sockets: u32,
+    /// Lines of the table of connections less one; their number is a power of two.
+    pub connection_mask: u32,
+    /// Sets of the table of what sources send by connections, less one; their number is a power of
+    /// two.
+    pub conduct_mask: u32,
+    /// Lines of the table of offenders less one; their number is a power of two.
+    pub offender_mask: u32,
+    /// Ticks for which a source may stay over its limit before it is banned. Zero: nobody is.
+    pub ban_after: u32,
 }
 
 /// What changes while the program runs.
@@ -155,11 +164,15 @@ impl Settings {
         tells: 0,
         refuses_land: 0,
         asks_sockets: 0,
+        connection_mask: 0,
+        conduct_mask: 0,
+        offender_mask: 0,
+        ban_after: 0,
     };
 }
 
 /// Kinds of packets that all sources together have one budget for. A packet is of one of the first
-/// three at most.
+/// four at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Budget {
@@ -169,13 +182,15 @@ pub enum Budget {
     Fragments = 1,
     /// UDP datagrams that are whole.
     Udp = 2,
+    /// TCP segments that open no connection, of sources that are not known.
+    Stray = 3,
     /// All packets of sources that are not known. Beside the others: a packet may be of it too.
-    NewSources = 3,
+    NewSources = 4,
 }
 
 impl Budget {
     /// How many there are.
-    pub const COUNT: u32 = 4;
+    pub const COUNT: u32 = 5;
 }
 
 /// Packets and bytes under one verdict and reason, one a CPU.
@@ -331,11 +346,14 @@ pub enum EventClass {
     Refused = 0,
     /// Plaintext on a service's port.
     Plaintext = 1,
+    /// A source that has stayed over its limit. These have no budget: each source is told of once
+    /// in the time that is tolerated.
+    Offence = 2,
 }
 
 impl EventClass {
     /// How many classes there are.
-    pub const COUNT: u32 = 2;
+    pub const COUNT: u32 = 3;
 }
 
 /// Budget and fate of the events of one class, one a CPU.
@@ -380,8 +398,10 @@ pub struct Event {
     pub reason: u8,
     /// A [`Protocol`].
     pub protocol: u8,
+    /// An [`EventClass`].
+    pub class: u8,
     /// Zero.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 /// Start of a payload, raw. It may hold credentials: user space redacts it before anything else.
@@ -396,7 +416,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 9 + 16 * 2 + 4 * 18);
+    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 22);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

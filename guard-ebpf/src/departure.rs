@@ -23,10 +23,16 @@ pub(crate) fn run(ctx: &TcContext) -> i32 {
 
 #[inline(always)]
 fn note(ctx: &TcContext, Departure { peer, talk }: Departure) {
-    if matches!(talk, Talk::Segment { .. }) && settings::asks_sockets() && !is_established(ctx) {
-        return;
+    let seed = settings::hash_seed();
+    if let Talk::Segment { ports, ack } = talk {
+        if settings::asks_sockets() && !is_established(ctx) {
+            return;
+        }
+        if settings::bans() {
+            maps::note_connection(source::connection(peer, ports, seed), ack);
+        }
     }
-    let hash = source::hash(peer, settings::ipv6_mask(), settings::hash_seed());
+    let hash = source::hash(peer, settings::ipv6_mask(), seed);
     maps::note_known(hash, clock::now());
 }
 

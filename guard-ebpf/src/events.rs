@@ -5,7 +5,7 @@ use guard_common::{
     facts::Facts,
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{Event, EventClass, Excerpt},
+    wire::{Event, EventBudget, EventClass, Excerpt},
 };
 
 use crate::{maps, packet::XdpFrame, pipeline::Refused, settings};
@@ -33,9 +33,23 @@ pub(crate) fn plaintext(frame: &XdpFrame<'_>, facts: &Facts, found: &Plaintext) 
         return lost(EventClass::Plaintext);
     };
     let mut event = describe(frame, facts, found.verdict, Reason::Plaintext);
+    event.class = EventClass::Plaintext as u8;
     event.protocol = found.protocol as u8;
     event.service_plus_one = found.service_plus_one;
     frame.excerpt(facts, event, &mut entry);
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Tells of a source that has stayed over its limit.
+#[inline(always)]
+pub(crate) fn offence(frame: &XdpFrame<'_>, facts: &Facts) {
+    let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
+        return with(EventClass::Offence, |budget| budget.lost += 1);
+    };
+    with(EventClass::Offence, |budget| budget.emitted += 1);
+    let mut event = describe(frame, facts, Verdict::Pass, Reason::Ban);
+    event.class = EventClass::Offence as u8;
+    entry.write(event);
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
@@ -60,7 +74,8 @@ fn describe(frame: &XdpFrame<'_>, facts: &Facts, verdict: Verdict, reason: Reaso
         verdict: verdict as u8,
         reason: reason as u8,
         protocol: Protocol::Undecided as u8,
-        reserved: [0; 7],
+        class: EventClass::Refused as u8,
+        reserved: [0; 6],
     }
 }
 
@@ -93,8 +108,13 @@ fn agreed(class: EventClass, now: u32) -> bool {
 
 #[inline(always)]
 fn lost(class: EventClass) {
-    maps::with_event_budget(class, |budget| {
+    with(class, |budget| {
         budget.emitted -= 1;
         budget.lost += 1;
     });
+}
+
+#[inline(always)]
+fn with(class: EventClass, change: impl FnOnce(&mut EventBudget)) {
+    let _ = maps::with_event_budget(class, change);
 }

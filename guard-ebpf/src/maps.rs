@@ -10,6 +10,7 @@ use guard_common::{
     addresses::{Ipv4Line, Ipv6Line, Line as _},
     known::Known,
     limit::Set,
+    offence::{Connections, Offenders},
     packet::Address,
     protocol::Protocol,
     ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
@@ -37,6 +38,10 @@ struct Shared<T>(T);
 unsafe impl Sync for Shared<Set> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<Known> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Connections> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Offenders> {}
 // SAFETY: as above; it is only read here.
 unsafe impl Sync for Shared<UnsafeCell<Variables>> {}
 
@@ -135,6 +140,18 @@ static NETWORKS: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 /// reads.
 #[map]
 static KNOWN: Array<Shared<Known>> = Array::with_max_entries(1, MMAPABLE);
+
+/// Connections that the host keeps up. The program of what leaves writes, that of what comes in
+/// reads.
+#[map]
+static CONNECTIONS: Array<Shared<Connections>> = Array::with_max_entries(1, MMAPABLE);
+/// What sources owe to the limits of packets and bytes by segments of their connections alone.
+/// Program writes and reads.
+#[map]
+static CONDUCT: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
+/// Sources that are over their limit by those alone. Program writes and reads.
+#[map]
+static OFFENDERS: Array<Shared<Offenders>> = Array::with_max_entries(1, MMAPABLE);
 
 /// What the whole host owes to its budgets, by [`Budget`]. Program writes and reads.
 #[map]
@@ -318,6 +335,36 @@ pub(crate) fn note_known(hash: u64, now: u32) {
     if let Some(Shared(line)) = KNOWN.get(slot.set & settings::known_mask()) {
         line.note(slot.tag, now, settings::ticks_per_second());
     }
+}
+
+/// Notes which sequence number the host waits for in the connection of this hash.
+#[inline(always)]
+pub(crate) fn note_connection(hash: u64, ack: u32) {
+    let slot = Slot::from_hash(hash);
+    if let Some(Shared(line)) = CONNECTIONS.get(slot.set & settings::connection_mask()) {
+        line.note(slot.tag, ack);
+    }
+}
+
+/// Whether a segment is one that the host may wait for in the connection of this hash.
+#[inline(always)]
+pub(crate) fn is_awaited(hash: u64, seq: u32) -> bool {
+    let slot = Slot::from_hash(hash);
+    let line = CONNECTIONS.get(slot.set & settings::connection_mask());
+    line.is_some_and(|Shared(line)| line.awaits(slot.tag, seq))
+}
+
+#[inline(always)]
+pub(crate) fn conduct(set: u32) -> Option<&'static Set> {
+    CONDUCT.get(set).map(|Shared(set)| set)
+}
+
+/// Notes that the source of this hash is over its limit; whether it has been for too long.
+#[inline(always)]
+pub(crate) fn note_offence(hash: u64, now: u32) -> bool {
+    let slot = Slot::from_hash(hash);
+    let line = OFFENDERS.get(slot.set & settings::offender_mask());
+    line.is_some_and(|Shared(line)| line.note(slot.tag, now, settings::patience()))
 }
 
 #[inline(always)]

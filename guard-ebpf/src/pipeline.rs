@@ -12,7 +12,7 @@ use crate::{
     clock, events, maps,
     packet::{Scattered, XdpFrame},
     settings,
-    stages::{land, limits, plaintext, rules, services},
+    stages::{land, limits, offences, plaintext, rules, services},
 };
 
 /// Why a packet may not pass.
@@ -40,6 +40,7 @@ fn judge(frame: &XdpFrame<'_>, facts: &Facts) -> Result<Reason, Refused> {
     let standing = rules::check(rule)?;
     let service = services::of(facts);
     services::admit(facts, service)?;
+    offences::note(frame, facts, standing);
     limits::charge(facts, standing, service)?;
     let flagged = plaintext::check(frame, facts, service)?;
     Ok(flagged.unwrap_or(standing.reason()))

@@ -5,6 +5,7 @@ use core::ptr::{addr_of, read_volatile};
 
 use guard_common::{
     limit::{DEBTS, Limit},
+    offence::Patience,
     wire::{Budget, Settings},
 };
 
@@ -64,7 +65,8 @@ pub(crate) fn budget(budget: Budget) -> Limit {
         Budget::Icmp => limit!(0),
         Budget::Fragments => limit!(1),
         Budget::Udp => limit!(2),
-        Budget::NewSources => limit!(3),
+        Budget::Stray => limit!(3),
+        Budget::NewSources => limit!(4),
     }
 }
 
@@ -72,6 +74,12 @@ pub(crate) fn budget(budget: Budget) -> Limit {
 #[inline(always)]
 pub(crate) fn new_sources() -> Limit {
     budget(Budget::NewSources)
+}
+
+/// Whether a limit depends on whom the host talks with.
+#[inline(always)]
+pub(crate) fn asks_who_is_known() -> bool {
+    new_sources().is_on() || budget(Budget::Stray).is_on()
 }
 
 #[inline(always)]
@@ -180,6 +188,35 @@ pub(crate) fn refuses_land() -> bool {
 #[inline(always)]
 pub(crate) fn asks_sockets() -> bool {
     setting!(asks_sockets) != 0
+}
+
+#[inline(always)]
+pub(crate) fn connection_mask() -> u32 {
+    setting!(connection_mask)
+}
+
+#[inline(always)]
+pub(crate) fn conduct_mask() -> u32 {
+    setting!(conduct_mask)
+}
+
+#[inline(always)]
+pub(crate) fn offender_mask() -> u32 {
+    setting!(offender_mask)
+}
+
+/// Whether sources are banned that stay over their limit.
+#[inline(always)]
+pub(crate) fn bans() -> bool {
+    setting!(ban_after) != 0
+}
+
+#[inline(always)]
+pub(crate) fn patience() -> Patience {
+    Patience {
+        after: setting!(ban_after),
+        gap: ticks_per_second(),
+    }
 }
 
 #[inline(always)]

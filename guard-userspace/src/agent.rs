@@ -1,8 +1,10 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
+mod bans;
 mod book;
 mod claims;
 mod interfaces;
+mod offenders;
 mod reload;
 mod state;
 
@@ -24,6 +26,7 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use self::{
+    bans::Bans,
     book::Book,
     claims::Claims,
     reload::{Clock, Over},
@@ -67,6 +70,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let mut over = Over {
         ending: config.take_ending(),
         book: Book::load(&config.state_dir, book::now())?,
+        bans: Bans::load(&config.state_dir),
         own: own_addresses(&found).await?,
         by_loopback: has_loopback(&found),
     };
@@ -93,6 +97,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     protect(&agent, events, watch, &mut stop, &mut hangup).await;
     // First, so that whoever takes the lock next finds the interfaces free.
     agent.detach();
+    agent.end_bans();
     servers.shutdown().await;
     info!("stopped: programs detached, everything passes");
     Ok(())
@@ -178,13 +183,14 @@ async fn protect(
     loop {
         tokio::select! {
             signal = stop.wait() => {
-                events.drain();
+                agent.ban(&events.drain());
                 info!(signal, "stopping");
                 return;
             }
-            _ = rounds.tick() => events.drain(),
+            _ = rounds.tick() => agent.ban(&events.drain()),
             _ = looks.tick() => {
                 agent.expire_entries();
+                agent.end_bans();
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.

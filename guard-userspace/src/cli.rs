@@ -113,6 +113,10 @@ pub enum Command {
     /// Drop networks: entries of the running agent, which survive its restart
     #[command(subcommand)]
     Deny(EntryCommand),
+    /// Show who is banned for having stayed over its limit
+    Bans(StatusFlags),
+    /// End bans before their time: of some addresses, or all
+    Unban(UnbanFlags),
     /// Say which entry decides for a source, and what the verdict would be
     Explain(ExplainFlags),
     /// Have the running agent read its configuration again; a bad one is refused and the old stays
@@ -327,6 +331,22 @@ pub struct RemoveFlags {
     pub agent: AgentFlags,
 }
 
+/// Flags of `guard unban`.
+#[derive(Args, Clone, Debug)]
+pub struct UnbanFlags {
+    /// Addresses that are banned: all of them are let go, or none
+    #[arg(value_name = "IP", required_unless_present = "all")]
+    pub addresses: Vec<IpAddr>,
+
+    /// Everybody who is banned
+    #[arg(long, conflicts_with = "addresses")]
+    pub all: bool,
+
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
 /// Flags of `guard explain`.
 #[derive(Args, Clone, Debug)]
 pub struct ExplainFlags {
@@ -432,15 +452,13 @@ fn no_confirm(_: &str) -> Result<Never, Invalid> {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 12] = [
+const UNBUILT: [(&str, &str); 10] = [
     ("top", "`guard status` shows the same once"),
     (
         "bypass",
         "to let everything pass, restart `guard run` with --dry-run",
     ),
     ("confirm", "what `guard run` puts in force stays in force"),
-    ("bans", "guard bans nobody so far"),
-    ("unban", "guard bans nobody so far"),
     (
         "services",
         "`guard status` shows the services and their encryption",

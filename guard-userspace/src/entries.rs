@@ -84,6 +84,31 @@ pub struct Edit {
     pub seconds: Option<u64>,
 }
 
+/// A source that is banned for having stayed over its limit. Times are seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banned {
+    /// The address, or the IPv6 prefix.
+    pub source: IpNet,
+    /// When the ban began.
+    pub since: u64,
+    /// When it ends.
+    pub until: u64,
+    /// Bans in a row, this one among them.
+    pub times: u32,
+}
+
+/// Bans to end.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unban {
+    /// Addresses that are banned: all of them are let go, or none.
+    #[serde(default)]
+    pub addresses: Vec<IpAddr>,
+    /// Let everybody go.
+    #[serde(default)]
+    pub all: bool,
+}
+
 /// What decides for packets of an address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Explanation {
@@ -95,6 +120,8 @@ pub struct Explanation {
     pub reason: String,
     /// Entries whose network holds the address. The first one, the most specific, decides.
     pub entries: Vec<Matching>,
+    /// The ban it falls under, which holds where no entry decides.
+    pub ban: Option<Banned>,
 }
 
 /// An entry that holds an address.
@@ -109,11 +136,12 @@ pub struct Matching {
 }
 
 impl Explanation {
-    /// Of the entries that hold an address, the most specific one first.
-    pub(crate) fn new(source: IpAddr, entries: Vec<Matching>) -> Self {
+    /// Of the entries that hold an address, the most specific one first, and of its ban.
+    pub(crate) fn new(source: IpAddr, entries: Vec<Matching>, ban: Option<Banned>) -> Self {
         let (verdict, reason) = match entries.first().map(|first| first.entry.list) {
             Some(List::Deny) => (Verdict::Drop, Reason::Deny),
             Some(List::Allow) => (Verdict::Pass, Reason::Allow),
+            None if ban.is_some() => (Verdict::Drop, Reason::Ban),
             None => (Verdict::Pass, Reason::Pass),
         };
         Self {
@@ -121,6 +149,7 @@ impl Explanation {
             verdict: verdict.name().to_owned(),
             reason: reason.name().to_owned(),
             entries,
+            ban,
         }
     }
 
@@ -131,13 +160,17 @@ impl Explanation {
             verdict,
             reason,
             entries,
+            ban,
         } = self;
         let limits = if reason == "pass" {
             ", within the limits"
         } else {
             ""
         };
-        let text = format!("{source}: {verdict} ({reason}{limits})\n");
+        let mut text = format!("{source}: {verdict} ({reason}{limits})\n");
+        if let Some(ban) = ban {
+            text = format!("{text}  ban    {}\n", ban.render());
+        }
         entries
             .iter()
             .fold(text, |text, Matching { entry, packets }| {
@@ -147,6 +180,30 @@ impl Explanation {
     }
 }
 
+impl Banned {
+    /// One line for people.
+    pub fn render(&self) -> String {
+        let Self {
+            source,
+            since,
+            until,
+            times,
+        } = self;
+        let (since, until) = (time_text(*since), time_text(*until));
+        format!(
+            "{:<24} since {since}  until {until}  {times} in a row",
+            source.to_string()
+        )
+    }
+}
+
+/// A time in seconds since 1970, for people.
+fn time_text(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok();
+    let time = time.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or_else(|| "?".to_owned(), |time| time.to_string())
+}
+
 impl Listed {
     /// One line for people.
     pub fn render(&self) -> String {
@@ -154,10 +211,9 @@ impl Listed {
             Origin::Configuration => "configuration",
             Origin::Runtime => "runtime",
         };
-        let end = self.expires.and_then(|expires| {
-            let time = jiff::Timestamp::from_second(i64::try_from(expires).ok()?).ok()?;
-            Some(format!("until {time}"))
-        });
+        let end = self
+            .expires
+            .map(|expires| format!("until {}", time_text(expires)));
         let list = self.list.to_string();
         let reason = self.reason.as_deref().unwrap_or("-");
         let end = end.as_deref().unwrap_or("stays");

@@ -7,7 +7,7 @@ use bytes::{Buf as _, Bytes};
 use guard_common::{
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{EXCERPT_LEN, Event},
+    wire::{EXCERPT_LEN, Event, EventClass},
 };
 use tracing::{info, warn};
 
@@ -37,18 +37,22 @@ impl Events {
         }
     }
 
-    /// Logs what has come since the last time.
-    pub(crate) fn drain(&mut self) {
+    /// Logs what has come since the last time. The sources come back that have stayed over their
+    /// limit.
+    #[must_use]
+    pub(crate) fn drain(&mut self) -> Vec<IpAddr> {
+        let mut offenders = Vec::new();
         for _ in 0..ROUND {
-            let Some(item) = self.ring.next() else { return };
+            let Some(item) = self.ring.next() else { break };
             let record = Bytes::copy_from_slice(&item);
             drop(item);
-            if let Some(record) = Record::read(record) {
-                self.log(&record);
-            } else {
-                warn!("the kernel side sent an event that makes no sense");
+            match Record::read(record) {
+                Some(record) if record.offence => offenders.push(record.source),
+                Some(record) => self.log(&record),
+                None => warn!("the kernel side sent an event that makes no sense"),
             }
         }
+        offenders
     }
 
     fn log(&self, record: &Record) {
@@ -95,6 +99,8 @@ struct Record {
     verdict: Verdict,
     reason: Reason,
     protocol: Protocol,
+    /// It tells of a source that has stayed over its limit.
+    offence: bool,
     /// Raw and perhaps secret: it goes nowhere but to `redact`.
     excerpt: Bytes,
 }
@@ -117,7 +123,8 @@ impl Record {
         let verdict = *Verdict::ALL.get(usize::from(record.get_u8()))?;
         let reason = Reason::from_number(record.get_u8())?;
         let protocol = Protocol::from_number(record.get_u8())?;
-        record.advance(7);
+        let offence = record.get_u8() == EventClass::Offence as u8;
+        record.advance(6);
         if excerpt_len > record.len().min(EXCERPT_LEN) {
             return None;
         }
@@ -132,6 +139,7 @@ impl Record {
             verdict,
             reason,
             protocol,
+            offence,
             excerpt,
         })
     }

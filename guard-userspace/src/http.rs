@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    entries::{Edit, Explanation, List, Listed},
+    entries::{Banned, Edit, Explanation, List, Listed, Unban},
     metrics,
     status::Status,
 };
@@ -30,6 +30,10 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn edit(&self, edit: Edit) -> anyhow::Result<()>;
     /// The entries of a list.
     fn entries(&self, list: List) -> Vec<Listed>;
+    /// Who is banned.
+    fn bans(&self) -> Vec<Banned>;
+    /// Ends bans.
+    fn unban(&self, unban: &Unban) -> anyhow::Result<()>;
     /// What decides for packets of an address.
     fn explain(&self, address: IpAddr) -> Explanation;
     /// Whether the program is attached wherever it should be.
@@ -52,6 +56,8 @@ pub(crate) fn control<S: Source>(source: Arc<S>) -> Router {
         .route("/v1/reload", post(reload::<S>))
         .route("/v1/entries", post(edit::<S>))
         .route("/v1/entries/{list}", get(entries::<S>))
+        .route("/v1/bans", get(bans::<S>))
+        .route("/v1/unban", post(unban::<S>))
         .route("/v1/explain/{address}", get(explain::<S>))
         .with_state(source)
 }
@@ -88,6 +94,14 @@ async fn edit<S: Source>(State(source): State<Arc<S>>, Json(edit): Json<Edit>) -
 
 async fn entries<S: Source>(State(source): State<Arc<S>>, Path(list): Path<List>) -> Response {
     Json(source.entries(list)).into_response()
+}
+
+async fn bans<S: Source>(State(source): State<Arc<S>>) -> Response {
+    Json(source.bans()).into_response()
+}
+
+async fn unban<S: Source>(State(source): State<Arc<S>>, Json(request): Json<Unban>) -> Response {
+    done(source.unban(&request))
 }
 
 async fn explain<S: Source>(State(source): State<Arc<S>>, Path(address): Path<IpAddr>) -> Response {

@@ -16,7 +16,7 @@ use guard::{
     client::{self, ClientError},
     config::{Config, ConfigErrors, Style},
     doctor,
-    entries::{Edit, Explanation, List, Listed},
+    entries::{Banned, Edit, Explanation, List, Listed, Unban},
     logging::Log,
     replay,
     status::Status,
@@ -44,6 +44,15 @@ async fn main() -> ExitCode {
         Command::Status(flags) => status(&flags).await,
         Command::Allow(command) => entries(List::Allow, command).await,
         Command::Deny(command) => entries(List::Deny, command).await,
+        Command::Bans(flags) => bans(&flags).await,
+        Command::Unban(flags) => {
+            let unban = Unban {
+                addresses: flags.addresses,
+                all: flags.all,
+            };
+            let asked = client::change(&flags.agent.socket, "/v1/unban", &unban).await;
+            changed(asked, AGENT_FAILED)
+        }
         Command::Explain(flags) => explain(&flags).await,
         Command::Reload(flags) => {
             let asked = client::change(&flags.agent.socket, "/v1/reload", &()).await;
@@ -124,6 +133,13 @@ async fn entries(list: List, command: EntryCommand) -> ExitCode {
     };
     let asked = client::change(&agent.socket, "/v1/entries", &edit).await;
     changed(asked, AGENT_FAILED)
+}
+
+async fn bans(flags: &StatusFlags) -> ExitCode {
+    let bans: Result<Vec<Banned>, _> = client::fetch(&flags.socket, "/v1/bans").await;
+    answer(bans, flags.output, |bans| {
+        bans.iter().map(|banned| banned.render() + "\n").collect()
+    })
 }
 
 async fn explain(flags: &ExplainFlags) -> ExitCode {

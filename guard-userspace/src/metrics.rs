@@ -28,6 +28,7 @@ struct Families {
     attached: IntGaugeVec,
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
+    bans: IntGaugeVec,
     map_capacity: IntGaugeVec,
     map_entries: IntGaugeVec,
     reload_successful: IntGaugeVec,
@@ -82,6 +83,7 @@ impl Families {
             )?,
             rules: gauge("guard_rules", "Rules in force in the kernel.", &["list"])?,
             rules_configured: gauge("guard_rules_configured", "Rules configured.", &["list"])?,
+            bans: gauge("guard_bans", "Sources that are banned.", &[])?,
             map_capacity: gauge(
                 "guard_map_capacity",
                 "Entries that fit in a table of the kernel side.",
@@ -135,6 +137,9 @@ impl Families {
                 .with_label_values(&[&list.list])
                 .set(gauge_value(list.in_force));
         }
+        self.bans
+            .with_label_values(NONE)
+            .set(gauge_value(status.bans));
         for map in &status.maps {
             self.map_capacity
                 .with_label_values(&[&map.map])

@@ -28,6 +28,9 @@ pub struct Status {
     pub limits: serde_json::Value,
     /// Rules, configured and in force.
     pub rules: Vec<RuleStatus>,
+    /// Sources that are banned.
+    #[serde(default)]
+    pub bans: u64,
     /// Events of single packets.
     pub events: EventStatus,
     /// Lines of the log that were left out since nobody read it.
@@ -157,7 +160,10 @@ impl Status {
             text,
             "\nlimits for each source: {}\nlimits for all together: {}",
             limits_text(&self.limits),
-            values_text(&self.limits["protocol"], &["icmp", "fragments", "udp"])
+            values_text(
+                &self.limits["protocol"],
+                &["icmp", "fragments", "udp", "stray"]
+            )
         )?;
         for list in &self.rules {
             writeln!(
@@ -165,6 +171,9 @@ impl Status {
                 "{}: {} in force of {} configured",
                 list.list, list.in_force, list.configured
             )?;
+        }
+        if self.bans > 0 {
+            writeln!(text, "bans: {} (`guard bans` lists them)", self.bans)?;
         }
         for service in &self.services {
             service.render_into(text)?;

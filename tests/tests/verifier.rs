@@ -31,7 +31,8 @@ const MAXIMAL: &str = r#"
     bytes = "100MiB/s"
     connections = "600/min"
     ipv6_prefix = 128
-    protocol = { udp = "1M/s" }
+    protocol = { udp = "1M/s", stray = "1M/s" }
+    ban = { after = "10s", for = "1m", max = "1h" }
     aggregate = { packets = "1M/s", connections = "10k/s" }
     [[service]]
     name = "drops"
@@ -127,6 +128,9 @@ fn every_single_option_is_accepted() {
         format!("[limits]\n{off}\nprotocol = {{ udp = \"1M/s\" }}"),
         format!("[limits]\n{off}\naggregate = {{ packets = \"1M/s\" }}"),
         format!("[limits]\n{off}\nnew_sources = \"off\""),
+        format!("[limits]\n{off}\nnew_sources = \"off\"\nprotocol = {{ stray = \"1M/s\" }}"),
+        "[limits]\nban = { after = \"1s\" }".to_owned(),
+        format!("[limits]\n{off}\nbytes = \"1MB/s\"\nban = {{ after = \"1s\" }}"),
         "[[service]]\nname = \"a\"\nports = [1]\nlimits = { bytes = \"1MB/s\" }".to_owned(),
         "[limits]\nconnections = \"off\"".to_owned(),
         "[limits]\nipv6_prefix = 32".to_owned(),

@@ -25,14 +25,15 @@ pub(crate) fn charge(
     if standing == Standing::Allowed {
         return Ok(());
     }
-    let budget = budget_of(facts);
+    let hash = hash_of(facts);
+    let is_new = settings::asks_who_is_known() && !maps::is_known(hash, facts.now);
+    let budget = budget_of(facts, is_new);
     if let Some(budget) = budget
         && guard_budget(budget as u32, facts.now, ASK) != WITHIN
     {
         return Err(Refused(Reason::LimitProtocol));
     }
-    let hash = hash_of(facts);
-    let further = Further::of(facts, service, hash);
+    let further = Further::of(service, is_new);
     let charged = if further.is_any() {
         guard_further(hash, network_of(facts), further.pack(facts), facts.bytes)
     } else {
@@ -48,7 +49,7 @@ pub(crate) fn charge(
 }
 
 /// Words of a map, which all CPUs share.
-struct Atomic;
+pub(crate) struct Atomic;
 
 impl Words for Atomic {
     #[inline(always)]
@@ -95,19 +96,21 @@ const PAY: u32 = 1;
 
 /// Who is charged.
 #[inline(always)]
-fn hash_of(facts: &Facts) -> u64 {
+pub(crate) fn hash_of(facts: &Facts) -> u64 {
     source::hash(facts.source(), settings::ipv6_mask(), settings::hash_seed())
 }
 
 /// The host's budget for packets of this kind, if there is a limit to it.
 #[inline(always)]
-fn budget_of(facts: &Facts) -> Option<Budget> {
+fn budget_of(facts: &Facts, is_new: bool) -> Option<Budget> {
     let budget = if facts.shape.has(Shape::FRAGMENT) {
         Budget::Fragments
     } else if facts.shape.has(Shape::ICMP) {
         Budget::Icmp
     } else if facts.shape.has(Shape::UDP) {
         Budget::Udp
+    } else if is_new && facts.shape.has(Shape::TCP) && !facts.shape.has(Shape::OPENS) {
+        Budget::Stray
     } else {
         return None;
     };
@@ -121,10 +124,12 @@ fn budget_of(facts: &Facts) -> Option<Budget> {
 extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
     const ICMP: u32 = Budget::Icmp as u32;
     const FRAGMENTS: u32 = Budget::Fragments as u32;
+    const STRAY: u32 = Budget::Stray as u32;
 
     let budget = match budget {
         ICMP => Budget::Icmp,
         FRAGMENTS => Budget::Fragments,
+        STRAY => Budget::Stray,
         _ => Budget::Udp,
     };
     let limits = [settings::budget(budget), Limit::OFF];
@@ -225,11 +230,11 @@ struct Further {
 
 impl Further {
     #[inline(always)]
-    fn of(facts: &Facts, service: ServicePort, hash: u64) -> Self {
+    fn of(service: ServicePort, is_new: bool) -> Self {
         let limited = service.flags & ServicePort::LIMITS != 0;
         Self {
             service_plus_one: if limited { service.service_plus_one } else { 0 },
-            new: settings::new_sources().is_on() && !maps::is_known(hash, facts.now),
+            new: is_new && settings::new_sources().is_on(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod land;
 pub(crate) mod limits;
+pub(crate) mod offences;
 pub(crate) mod plaintext;
 pub(crate) mod rules;
 pub(crate) mod services;

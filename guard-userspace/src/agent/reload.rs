@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::{
+    bans::Bans,
     book::{self, Book, Change, New},
     state::{Agent, Inner},
 };
@@ -40,6 +41,9 @@ impl Clock {
             if config.protect_self {
                 claim(rules, &over.own);
             }
+            if config.limits.ban.is_some() {
+                over.bans.lay_under(rules, book::now());
+            }
         });
         if over.by_loopback {
             plan.settings.refuses_land = 0;
@@ -55,10 +59,22 @@ pub(super) struct Over {
     pub(super) ending: Vec<(List, Entry)>,
     /// Entries of the running agent.
     pub(super) book: Book,
+    /// Sources that stayed over their limit.
+    pub(super) bans: Bans,
     /// The addresses of this host.
     pub(super) own: BTreeSet<IpAddr>,
     /// A loopback is protected, on which the host writes to itself.
     pub(super) by_loopback: bool,
+}
+
+impl Over {
+    /// Where an entry goes that a ban lies under, the ban holds again.
+    fn uncover(&self, changes: &mut [Change]) {
+        let now = book::now();
+        for (cidr, rule) in changes {
+            *rule = rule.or_else(|| self.bans.word(*cidr, now));
+        }
+    }
 }
 
 /// Whatever is said of the host's own addresses, nobody else has them.
@@ -164,8 +180,13 @@ impl Agent {
                  list` shows them"
             )
         })?;
-        let in_force = |cidr| inner.kernel.rule(cidr);
+        // What a ban says of a network is not the configuration's to keep.
+        let in_force = |cidr| {
+            let word = inner.kernel.rule(cidr);
+            word.filter(|word| word.rule() != Some(Rule::Ban))
+        };
         changes.extend(book.add(list, add.into_iter().map(new).collect(), in_force));
+        inner.rules.over.uncover(&mut changes);
         let done = self
             .apply(inner, &changes)
             .and_then(|()| inner.rules.over.book.save(&inner.rules.config.state_dir));
@@ -180,7 +201,8 @@ impl Agent {
     /// Takes off the entries that have ended.
     pub(super) fn expire_entries(&self) {
         let inner = &mut *self.lock();
-        let changes = inner.rules.over.book.expire(book::now());
+        let mut changes = inner.rules.over.book.expire(book::now());
+        inner.rules.over.uncover(&mut changes);
         if changes.is_empty() {
             return;
         }
@@ -197,7 +219,7 @@ impl Agent {
 
     /// Tells the kernel of changes; where its tables have no room for them, a new program with
     /// larger ones takes over.
-    fn apply(&self, inner: &mut Inner, changes: &[Change]) -> Result<()> {
+    pub(super) fn apply(&self, inner: &mut Inner, changes: &[Change]) -> Result<()> {
         let done = inner.kernel.change_rules(changes);
         let Err(error) = done else {
             return Ok(());
@@ -239,7 +261,8 @@ impl Agent {
             let packets = inner.kernel.counters.rule_hits(word.number());
             Some(Matching { entry, packets })
         });
-        Explanation::new(address, rules.collect())
+        let ban = inner.rules.over.bans.around(address, book::now());
+        Explanation::new(address, rules.collect(), ban)
     }
 }
 

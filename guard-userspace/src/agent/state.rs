@@ -14,13 +14,14 @@ use guard_common::{
 };
 
 use super::{
+    book,
     interfaces::{Guarded, Interfaces},
     reload::{Clock, Over},
 };
 use crate::{
     cli::RunFlags,
     config::{Config, Encryption, OnPlaintext, Service},
-    entries::{Edit, Explanation, List, Listed},
+    entries::{Banned, Edit, Explanation, List, Listed, Unban},
     http::Source,
     interface::Interface,
     kernel::{Kernel, RuleCounts},
@@ -142,6 +143,7 @@ impl Source for Agent {
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
+            bans: inner.rules.over.bans.count(book::now()) as u64,
             events: EventStatus {
                 emitted: events.emitted,
                 suppressed: events.suppressed,
@@ -171,6 +173,14 @@ impl Source for Agent {
 
     fn entries(&self, list: List) -> Vec<Listed> {
         Self::entries(self, list)
+    }
+
+    fn bans(&self) -> Vec<Banned> {
+        self.lock().rules.over.bans.list(book::now())
+    }
+
+    fn unban(&self, unban: &Unban) -> Result<()> {
+        Self::unban(self, unban)
     }
 
     fn explain(&self, address: IpAddr) -> Explanation {

@@ -83,7 +83,8 @@ fn every_flag_reaches_the_configuration() {
             "ipv6_prefix": 64,
             "new_sources": "200k/s",
             "aggregate": { "packets": "off", "connections": "off" },
-            "protocol": { "icmp": "10k/s", "fragments": "10k/s", "udp": "off" },
+            "protocol": { "icmp": "10k/s", "fragments": "10k/s", "udp": "off", "stray": "off" },
+            "ban": "off",
         },
         "services": [{
             "name": "api",
@@ -189,8 +190,6 @@ fn a_command_that_is_not_built_yet_is_refused_by_name() {
         "top",
         "bypass on --for 10m",
         "confirm",
-        "bans",
-        "unban --all",
         "services -o json",
         "endpoints",
         "events --follow",

@@ -180,6 +180,34 @@ pub struct Limits {
     pub aggregate: AggregateLimits,
     /// What all sources together may send.
     pub protocol: ProtocolLimits,
+    /// What becomes of a source that stays over its limit.
+    #[serde(serialize_with = "ban_or_off")]
+    pub ban: Option<Ban>,
+}
+
+/// How sources are banned that stay over their limit. Each further ban of a source lasts twice as
+/// long as the one before; each `max` without one halves that again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ban {
+    /// For how long a source may be over its limit: 1 s to 1 h.
+    #[serde(serialize_with = "duration")]
+    pub after: Duration,
+    /// How long the first ban lasts, at least 1 s and at most `max`.
+    #[serde(rename = "for", serialize_with = "duration")]
+    pub first: Duration,
+    /// How long a ban lasts at most: up to 30 days.
+    #[serde(serialize_with = "duration")]
+    pub max: Duration,
+}
+
+impl Default for Ban {
+    fn default() -> Self {
+        Self {
+            after: Duration::from_secs(10),
+            first: Duration::from_mins(1),
+            max: Duration::from_hours(1),
+        }
+    }
 }
 
 /// What each IPv4 /24 and each IPv6 /48 may send.
@@ -227,6 +255,9 @@ pub struct ProtocolLimits {
     /// UDP datagrams that are whole.
     #[serde(serialize_with = "rate_or_off")]
     pub udp: Option<Rate>,
+    /// TCP segments that open no connection, of sources that are not known.
+    #[serde(serialize_with = "rate_or_off")]
+    pub stray: Option<Rate>,
 }
 
 impl Default for Limits {
@@ -250,7 +281,9 @@ impl Default for Limits {
                 icmp: count(10_000, 1),
                 fragments: count(10_000, 1),
                 udp: None,
+                stray: None,
             },
+            ban: None,
         }
     }
 }
@@ -338,6 +371,14 @@ pub struct Entry {
 fn rate_or_off<S: Serializer>(rate: &Option<Rate>, serializer: S) -> Result<S::Ok, S::Error> {
     match rate {
         Some(rate) => serializer.collect_str(rate),
+        None => serializer.serialize_str("off"),
+    }
+}
+
+#[expect(clippy::ref_option, reason = "the signature serde asks for")]
+fn ban_or_off<S: Serializer>(ban: &Option<Ban>, serializer: S) -> Result<S::Ok, S::Error> {
+    match ban {
+        Some(ban) => ban.serialize(serializer),
         None => serializer.serialize_str("off"),
     }
 }

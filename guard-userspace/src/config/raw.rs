@@ -9,7 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::problem::Problem;
 use super::rate::RateSetting;
 use super::schema::{
-    AGGREGATE, ALLOW, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk,
+    AGGREGATE, ALLOW, BAN, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk,
 };
 use super::services::{self, RawService};
 use super::{Entry, MAX_INTERFACES, XdpMode, syntax, unbuilt, units};
@@ -39,6 +39,17 @@ pub(super) struct RawLimits {
     pub(super) new_sources: Option<Located<RateSetting>>,
     pub(super) aggregate: RawAggregate,
     pub(super) protocol: RawProtocol,
+    pub(super) ban: Option<Located<RawBan>>,
+}
+
+/// What `ban` of `[limits]` says; nothing where it says "off".
+pub(super) type RawBan = Option<BanTimes>;
+
+/// The keys of `ban`.
+pub(super) struct BanTimes {
+    pub(super) after: Option<Duration>,
+    pub(super) first: Option<Located<Duration>>,
+    pub(super) max: Option<Located<Duration>>,
 }
 
 /// What `[limits.aggregate]` says.
@@ -62,6 +73,7 @@ pub(super) struct RawProtocol {
     pub(super) icmp: Option<Located<RateSetting>>,
     pub(super) fragments: Option<Located<RateSetting>>,
     pub(super) udp: Option<Located<RateSetting>>,
+    pub(super) stray: Option<Located<RateSetting>>,
 }
 
 /// Reads a file: what could be read of it, and everything that is wrong with it.
@@ -104,7 +116,6 @@ impl RawConfig {
 
 impl RawLimits {
     fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
-        unbuilt::refuse_limits(walk, section);
         Self {
             packets: walk.text(section, "packets", "250k/s", RateSetting::count),
             bytes: walk.text(section, "bytes", "100MiB/s", RateSetting::bytes),
@@ -120,6 +131,7 @@ impl RawLimits {
                 .table(section, "protocol", &PROTOCOL)
                 .map(|section| RawProtocol::read(walk, &section))
                 .unwrap_or_default(),
+            ban: ban(walk, section),
         }
     }
 }
@@ -150,8 +162,32 @@ impl RawProtocol {
             icmp: rate("icmp"),
             fragments: rate("fragments"),
             udp: rate("udp"),
+            stray: rate("stray"),
         }
     }
+}
+
+/// `"off"`, or a table of times.
+fn ban(walk: &mut Walk, section: &Section<'_, '_>) -> Option<Located<RawBan>> {
+    let node = section.table.get("ban")?;
+    match node.get_ref() {
+        DeValue::String(text) if text == "off" => return Some((None, node.span())),
+        DeValue::Table(_) => {}
+        _ => {
+            let help = "write \"off\", or { after = \"10s\", for = \"1m\", max = \"1h\" }";
+            walk.refuse(node.span(), "`ban` must be \"off\" or a table", help);
+            return None;
+        }
+    }
+    let section = walk.table(section, "ban", &BAN)?;
+    let times = BanTimes {
+        after: walk
+            .text(&section, "after", "10s", units::patience)
+            .map(value),
+        first: walk.text(&section, "for", "1m", units::ban),
+        max: walk.text(&section, "max", "1h", units::ban),
+    };
+    Some((Some(times), section.span))
 }
 
 fn interfaces(walk: &mut Walk, top: &Section<'_, '_>) -> Option<Vec<String>> {

@@ -18,7 +18,7 @@ use super::schema::{Located, Span};
 use super::services::RawService;
 use super::units::duration_text;
 use super::{
-    AggregateLimits, Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES,
+    AggregateLimits, Ban, Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES,
     MAX_INTERFACES, OnPlaintext, ProtocolLimits, Service, ServiceLimits,
 };
 use crate::cli::RunFlags;
@@ -203,7 +203,7 @@ fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Lim
         problems.extend(rate.and_then(|rate| too_much_at_once(name, rate, burst, None)));
         rate
     };
-    Limits {
+    let mut limits = Limits {
         packets: limit(
             "packets",
             flags.limit_packets,
@@ -241,10 +241,49 @@ fn limits(raw: &RawLimits, flags: &RunFlags, problems: &mut Vec<Problem>) -> Lim
                 &raw.protocol.udp,
                 default.protocol.udp,
             ),
+            stray: limit("stray segments", None, &raw.protocol.stray, None),
         },
         burst,
         ipv6_prefix: raw.ipv6_prefix.unwrap_or(default.ipv6_prefix),
+        ban: None,
+    };
+    limits.ban = ban(raw, &limits, problems);
+    limits
+}
+
+/// What `ban` says, with its defaults.
+fn ban(raw: &RawLimits, limits: &Limits, problems: &mut Vec<Problem>) -> Option<Ban> {
+    let (Some(times), span) = raw.ban.as_ref()? else {
+        return None;
+    };
+    if limits.packets.is_none() && limits.bytes.is_none() {
+        problems.push(Problem::at(
+            span.clone(),
+            "nobody can be banned for staying over a limit that is off",
+            "set `packets` or `bytes` in [limits], or `ban = \"off\"`",
+        ));
     }
+    let default = Ban::default();
+    let time = |time: &Option<Located<Duration>>| time.as_ref().map(|(time, _)| *time);
+    let first = time(&times.first).unwrap_or(default.first);
+    let max = time(&times.max).unwrap_or(default.max.max(first));
+    if first > max {
+        let named = times.first.as_ref().or(times.max.as_ref());
+        problems.push(Problem::at(
+            named.map_or(span, |(_, span)| span).clone(),
+            format!(
+                "the first ban, of {}, would last longer than `max`, {}",
+                duration_text(first),
+                duration_text(max)
+            ),
+            "lower `for`, or raise `max`",
+        ));
+    }
+    Some(Ban {
+        after: times.after.unwrap_or(default.after),
+        first,
+        max,
+    })
 }
 
 fn burst(raw: &RawLimits) -> Duration {

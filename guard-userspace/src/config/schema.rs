@@ -251,11 +251,12 @@ fn unknown_key_help(key: &str, kind: &Kind) -> String {
 const FLAGS_ONLY: [&str; 5] = ["socket", "state_dir", "bpffs", "log_format", "confirm"];
 
 /// Every kind of table, in the order of the contract.
-const KINDS: [&Kind; 8] = [
+const KINDS: [&Kind; 9] = [
     &TOP,
     &LIMITS,
     &AGGREGATE,
     &PROTOCOL,
+    &BAN,
     &SERVICE,
     &SERVICE_LIMITS,
     &ALLOW,
@@ -299,7 +300,11 @@ pub(super) const AGGREGATE: Kind = Kind {
 };
 pub(super) const PROTOCOL: Kind = Kind {
     name: "[limits.protocol]",
-    keys: &["icmp", "fragments", "udp"],
+    keys: &["icmp", "fragments", "udp", "stray"],
+};
+pub(super) const BAN: Kind = Kind {
+    name: "[limits.ban]",
+    keys: &["after", "for", "max"],
 };
 pub(super) const SERVICE: Kind = Kind {
     name: "[[service]]",

@@ -13,11 +13,6 @@ pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "alert", &Today::Absent);
 }
 
-/// The same for `[limits]`.
-pub(super) fn refuse_limits(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "ban", &Today::Text("off"));
-}
-
 /// The same for a `[[service]]`.
 pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "direction", &Today::Text("inbound"));

@@ -186,6 +186,27 @@ pub fn period(text: &str) -> Result<Duration, Invalid> {
     })
 }
 
+/// Reads for how long a source may stay over its limit: 1 s to 1 h.
+pub(super) fn patience(text: &str) -> Result<Duration, Invalid> {
+    up_to(text, Duration::from_hours(1), "\"1s\" to \"1h\"")
+}
+
+/// Reads how long a ban lasts: 1 s to 30 days.
+pub(super) fn ban(text: &str) -> Result<Duration, Invalid> {
+    up_to(text, Duration::from_hours(30 * 24), "\"1s\" to \"30d\"")
+}
+
+fn up_to(text: &str, longest: Duration, range: &str) -> Result<Duration, Invalid> {
+    let period = period(text)?;
+    if period <= longest {
+        return Ok(period);
+    }
+    Err(Invalid::new(
+        format!("`{}` is too long", shown(text)),
+        format!("write {range}"),
+    ))
+}
+
 /// Writes a duration as [`burst`] reads it.
 pub(super) fn duration_text(duration: Duration) -> String {
     let millis = duration.as_millis();

@@ -52,7 +52,7 @@ pub struct Kernel {
     pins: Option<Pins>,
     program_id: u32,
     sees_departures: bool,
-    table_sizes: [(&'static str, u32); 6],
+    table_sizes: [(&'static str, u32); 9],
     tables: Vec<MapStatus>,
     rules: Rules,
     /// What it counts.

@@ -8,6 +8,7 @@ use aya::{
 use guard_common::{
     known::KNOWN_WAYS,
     limit::WAYS,
+    offence::{CONNECTION_WAYS, OFFENDER_WAYS},
     protocol::Protocol,
     wire::{
         Counter, Ipv6Words, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort, payload_position,
@@ -111,6 +112,9 @@ pub(super) fn tables(ebpf: &Ebpf) -> Result<Vec<MapStatus>> {
         ("SERVICE_BYTES", WAYS),
         ("NETWORKS", WAYS),
         ("KNOWN", KNOWN_WAYS),
+        ("CONNECTIONS", CONNECTION_WAYS),
+        ("CONDUCT", WAYS),
+        ("OFFENDERS", OFFENDER_WAYS),
         ("OPENINGS", 1),
     ] {
         tables.push(MapStatus {

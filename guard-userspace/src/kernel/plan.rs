@@ -18,6 +18,14 @@ const SOURCE_SETS: u32 = 1 << 16;
 const NETWORK_SETS: u32 = 1 << 14;
 /// Lines of the table of known sources, eight sources each: 131,072 sources in 1 MiB.
 const KNOWN_LINES: u32 = 1 << 14;
+/// Lines of the table of connections, eight each: 131,072 connections in 1 MiB. Only where sources
+/// are banned.
+const CONNECTION_LINES: u32 = 1 << 14;
+/// Sets of the table of what sources send by connections, four sources each. Only where sources are
+/// banned.
+const CONDUCT_SETS: u32 = 1 << 14;
+/// Lines of the table of offenders, four each. Only where sources are banned.
+const OFFENDER_LINES: u32 = 1 << 10;
 /// For how long a source is known after the host last sent it something.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 /// Where the kernel says which ports are ephemeral, and what it says unless told otherwise.
@@ -123,6 +131,13 @@ impl Plan {
             tells: 0,
             refuses_land: 1,
             asks_sockets: 1,
+            connection_mask: CONNECTION_LINES - 1,
+            conduct_mask: CONDUCT_SETS - 1,
+            offender_mask: OFFENDER_LINES - 1,
+            ban_after: config
+                .limits
+                .ban
+                .map_or(0, |ban| tick.count(ban.after).max(1)),
         };
         Self {
             settings,
@@ -145,11 +160,11 @@ impl Plan {
     }
 
     /// Entries of the maps that are there for what is switched on.
-    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 6] {
+    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 9] {
         let settings = &self.settings;
         let on = |is_on, entries| if is_on { entries } else { 1 };
         let counts_networks = settings.aggregates.iter().any(Limit::is_on);
-        let new_sources = settings.budgets[Budget::NewSources as usize];
+        let bans = settings.ban_after != 0;
         [
             ("SOURCES", self.source_sets),
             (
@@ -165,7 +180,10 @@ impl Plan {
                 on(settings.service_limits != 0, self.source_sets),
             ),
             ("NETWORKS", on(counts_networks, settings.network_mask + 1)),
-            ("KNOWN", on(new_sources.is_on(), settings.known_mask + 1)),
+            ("KNOWN", on(self.needs_known(), settings.known_mask + 1)),
+            ("CONNECTIONS", on(bans, settings.connection_mask + 1)),
+            ("CONDUCT", on(bans, settings.conduct_mask + 1)),
+            ("OFFENDERS", on(bans, settings.offender_mask + 1)),
         ]
     }
 
@@ -175,7 +193,8 @@ impl Plan {
 
     /// Whether something depends on whom the host talks with.
     pub(super) fn needs_known(&self) -> bool {
-        self.settings.budgets[Budget::NewSources as usize].is_on()
+        let is_on = |budget| self.settings.budgets[budget as usize].is_on();
+        is_on(Budget::NewSources) || is_on(Budget::Stray) || self.settings.ban_after != 0
     }
 
     /// How many rules have a count of their own.
@@ -211,12 +230,14 @@ fn budgets(limits: &Limits, tick: Tick) -> [Limit; Budget::COUNT as usize] {
         Budget::Icmp => limits.protocol.icmp,
         Budget::Fragments => limits.protocol.fragments,
         Budget::Udp => limits.protocol.udp,
+        Budget::Stray => limits.protocol.stray,
         Budget::NewSources => limits.new_sources,
     };
     [
         Budget::Icmp,
         Budget::Fragments,
         Budget::Udp,
+        Budget::Stray,
         Budget::NewSources,
     ]
     .map(|budget| per_packet(rate(budget), limits.burst, tick))

@@ -14,7 +14,7 @@ use aya::EbpfLoader;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// The maps that a new program takes over.
-const MAPS: [&str; 15] = [
+const MAPS: [&str; 18] = [
     "INTERFACES",
     "CLOCK",
     "COUNTERS",
@@ -25,6 +25,9 @@ const MAPS: [&str; 15] = [
     "SERVICE_BYTES",
     "NETWORKS",
     "KNOWN",
+    "CONNECTIONS",
+    "CONDUCT",
+    "OFFENDERS",
     "BUDGETS",
     "OPENINGS",
     "EVENT_BUDGET",

@@ -7,13 +7,11 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 12] = [
     &["top"],
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
     &["confirm"],
-    &["bans"],
-    &["unban", "--all"],
     &["services"],
     &["endpoints"],
     &["events", "--follow"],
@@ -21,7 +19,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["detach"],
     &["completions", "bash"],
     &["man"],
-    &["bans", "--help"],
+    &["man", "--help"],
 ];
 
 #[test]
@@ -48,9 +46,8 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 8] = [
+const OPTIONS: [(&str, &str); 7] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
-    ("[limits]\nban = { after = \"10s\" }", "limits.ban"),
     (
         "[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"",
         "direction",

@@ -1,11 +1,11 @@
-//! Budgets that all sources share: ICMP, fragments, UDP.
+//! Budgets that all sources share: ICMP, fragments, UDP, stray TCP segments.
 
 use std::time::Duration;
 
 use guard_common::reason::Reason::{Allow, LimitPackets, LimitProtocol, Pass};
-use lab::frames::{Extension, Packet};
+use lab::frames::{Extension, Packet, tcp};
 
-use crate::case::{ack, case, check, drops, from, passes, udp, would_drop};
+use crate::case::{HOST_V4, ack, case, check, drops, from, leaves, passes, syn, udp, would_drop};
 
 const A: &str = "203.0.113.1";
 const B: &str = "203.0.113.2";
@@ -135,6 +135,30 @@ fn in_dry_run_no_budget_drops() {
             [
                 passes(ping(A), Pass).times(3),
                 would_drop(ping(A), LimitProtocol).times(2),
+            ],
+        )],
+    );
+}
+
+#[test]
+fn stray_segments_have_a_budget_which_known_sources_do_not_spend() {
+    let reset = |source| ack(source, 443).flags(tcp::RST);
+    let answer = || Packet::ipv4(HOST_V4, B).tcp(443, 40_000).flags(tcp::ACK);
+    check(
+        "[limits]\nnew_sources = \"off\"\nprotocol = { stray = \"3/s\" }",
+        [case(
+            "floods of ACKs and RSTs",
+            [
+                leaves(answer()),
+                passes(ack(A, 443), Pass),
+                passes(reset(A), Pass),
+                passes(ack(A_V6, 443).flags(tcp::SYN | tcp::ACK), Pass),
+                drops(ack(A, 443), LimitProtocol),
+                drops(reset(A_V6), LimitProtocol),
+                passes(syn(A, 443), Pass).times(9),
+                passes(udp(A), Pass).times(9),
+                passes(ack(B, 443), Pass).times(9),
+                passes(reset(B), Pass).times(9),
             ],
         )],
     );

@@ -6,7 +6,7 @@ use aya::maps::{MapData, RingBuf};
 use guard_common::{
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{EXCERPT_LEN, Event, Excerpt},
+    wire::{EXCERPT_LEN, Event, EventClass, Excerpt},
 };
 use lab::frames::{Packet, tcp};
 
@@ -72,7 +72,8 @@ fn decode(bytes: &[u8]) -> Event {
         verdict: bytes[offset_of!(Event, verdict)],
         reason: bytes[offset_of!(Event, reason)],
         protocol: bytes[offset_of!(Event, protocol)],
-        reserved: [0; 7],
+        class: bytes[offset_of!(Event, class)],
+        reserved: [0; 6],
     }
 }
 
@@ -95,7 +96,8 @@ fn refused(source: &str, frame: &[u8], reason: Reason) -> Event {
         verdict: Verdict::Drop as u8,
         reason: reason as u8,
         protocol: Protocol::Undecided as u8,
-        reserved: [0; 7],
+        class: EventClass::Refused as u8,
+        reserved: [0; 6],
     }
 }
 
@@ -107,7 +109,7 @@ fn a_refused_packet_is_told_with_its_source() {
         let event = told.of(&frame, false);
         assert_eq!(event.len(), size_of::<Event>());
         assert_eq!(decode(&event), refused(source, &frame, Reason::Deny));
-        assert_eq!(event[offset_of!(Event, reserved)..], [0; 7]);
+        assert_eq!(event[offset_of!(Event, reserved)..], [0; 6]);
     }
 }
 
@@ -188,6 +190,7 @@ fn plaintext_is_told_with_its_first_bytes() {
                 excerpt_len: shown as u32,
                 verdict: verdict as u8,
                 protocol: protocol as u8,
+                class: EventClass::Plaintext as u8,
                 ..refused(A, &frame, Reason::Plaintext)
             };
             assert_eq!(decode(&bytes), expected);

@@ -7,6 +7,7 @@ mod events;
 mod large;
 mod limits;
 mod malformed;
+mod offences;
 mod plaintext;
 #[path = "../rig/mod.rs"]
 mod rig;

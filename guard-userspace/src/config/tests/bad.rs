@@ -321,10 +321,40 @@ pub(super) const BAD: &[Bad] = &[
         "protect_self = true",
     ),
     (
-        "[limits]\nban = { after = \"10s\" }",
+        "[limits]\nban = true",
         (2, 7),
-        "`limits.ban` is not built",
-        "\"off\"",
+        "`ban` must be \"off\" or a table",
+        "{ after = \"10s\", for = \"1m\", max = \"1h\" }",
+    ),
+    (
+        "[limits]\nban = { after = \"2h\" }",
+        (2, 17),
+        "`2h` is too long",
+        "\"1s\" to \"1h\"",
+    ),
+    (
+        "[limits]\nban = { for = \"0s\" }",
+        (2, 15),
+        "`0s` is not a time",
+        "\"10m\"",
+    ),
+    (
+        "[limits]\nban = { for = \"2h\", max = \"1h\" }",
+        (2, 15),
+        "the first ban, of 2h, would last longer than `max`, 1h",
+        "lower `for`",
+    ),
+    (
+        "[limits]\npackets = \"off\"\nban = { after = \"10s\" }",
+        (3, 7),
+        "nobody can be banned",
+        "`ban = \"off\"`",
+    ),
+    (
+        "[limits]\nban = { length = \"1h\" }",
+        (2, 9),
+        "there is no key `length` in [limits.ban]",
+        "after, for, max",
     ),
     (
         "[limits]\nnew_sources = \"0/s\"",

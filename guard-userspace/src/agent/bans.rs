@@ -1,0 +1,244 @@
+//! Sources that are banned for having stayed over their limit, and those that were.
+
+use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result};
+use guard_common::wire::{Rule, RuleWord};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::book::Change;
+use crate::{config::Ban, entries::Banned};
+
+/// What the bans are kept in, in the state folder.
+const FILE: &str = "bans.json";
+/// Sources that are banned at once, or remembered, at most. All others are limited as before.
+const CAPACITY: usize = 1 << 16;
+/// Bans are counted together, under their reason; none has a count of its own.
+const WORD: RuleWord = RuleWord::new(Rule::Ban, RuleWord::NUMBERS - 1);
+
+/// Who is banned, and who was. Times are seconds since 1970.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Bans {
+    records: BTreeMap<IpNet, Record>,
+    /// Who was unbanned by hand, and is not banned again before then.
+    pardoned: BTreeMap<IpNet, u64>,
+    /// Up to when the ends of bans have been seen to.
+    seen: u64,
+    /// Whether the file does not say what is here.
+    unsaved: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Record {
+    since: u64,
+    until: u64,
+    /// Bans in a row, this one among them.
+    times: u32,
+}
+
+/// A record in the file.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    source: IpNet,
+    #[serde(flatten)]
+    record: Record,
+}
+
+impl Record {
+    fn is_over(&self, now: u64) -> bool {
+        self.until <= now
+    }
+
+    /// Bans in a row that count at `now`: of those that have ended, each `max` since takes one off.
+    fn counting(&self, ban: &Ban, now: u64) -> u32 {
+        let forgotten = now.saturating_sub(self.until) / ban.max.as_secs().max(1);
+        self.times
+            .saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
+    }
+}
+
+impl Bans {
+    /// The bans of an earlier agent. A file that cannot be read is moved aside: protection goes on
+    /// without it.
+    pub(super) fn load(folder: &Path) -> Self {
+        let path = folder.join(FILE);
+        let kept: Vec<Kept> = match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+                let aside = folder.join(format!("{FILE}.broken"));
+                let moved = fs::rename(&path, &aside);
+                warn!(
+                    file = %path.display(), moved_to = %aside.display(), moved = moved.is_ok(),
+                    %error, "the bans of an earlier agent cannot be read, and are not in force"
+                );
+                Vec::new()
+            }),
+            Err(error) => {
+                if error.kind() != io::ErrorKind::NotFound {
+                    warn!(file = %path.display(), %error, "the bans of an earlier agent cannot be read");
+                }
+                Vec::new()
+            }
+        };
+        let records = kept.into_iter().map(|kept| (kept.source, kept.record));
+        Self {
+            records: records.take(CAPACITY).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Writes them down, if anything has changed.
+    pub(super) fn save(&mut self, folder: &Path) -> Result<()> {
+        if !self.unsaved {
+            return Ok(());
+        }
+        let records = self.records.iter();
+        let kept: Vec<Kept> = records
+            .map(|(source, record)| Kept {
+                source: *source,
+                record: *record,
+            })
+            .collect();
+        let text = serde_json::to_vec(&kept).context("the bans")?;
+        let (path, new) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    /// Bans a source, unless it is banned already. For how long, when it is.
+    pub(super) fn add(&mut self, source: IpNet, ban: &Ban, now: u64) -> Option<Duration> {
+        let pardoned = self.pardoned.get(&source).is_some_and(|until| *until > now);
+        let record = self.records.get(&source);
+        let is_full = record.is_none() && self.records.len() >= CAPACITY;
+        if pardoned || is_full || record.is_some_and(|record| !record.is_over(now)) {
+            return None;
+        }
+        let times = 1 + record.map_or(0, |record| record.counting(ban, now));
+        let doubled = 1_u64.checked_shl(times - 1).unwrap_or(u64::MAX);
+        let seconds = ban.first.as_secs().saturating_mul(doubled);
+        let lasts = Duration::from_secs(seconds).min(ban.max);
+        let record = Record {
+            since: now,
+            until: now.saturating_add(lasts.as_secs()),
+            times,
+        };
+        self.records.insert(source, record);
+        self.unsaved = true;
+        Some(lasts)
+    }
+
+    /// The sources that these addresses belong to, all of them banned.
+    ///
+    /// # Errors
+    /// An address that is not.
+    pub(super) fn among(&self, addresses: &[IpAddr], now: u64) -> Result<Vec<IpNet>, IpAddr> {
+        let banned = |address: &IpAddr| {
+            let source = self.in_force(now).find(|source| source.contains(address));
+            source.copied().ok_or(*address)
+        };
+        addresses.iter().map(banned).collect()
+    }
+
+    /// Ends bans, and forgets that they ever were. Who is over its limit still is not banned before
+    /// `pardon` has passed.
+    pub(super) fn end(&mut self, sources: &[IpNet], pardon: Duration, now: u64) {
+        let until = now.saturating_add(pardon.as_secs());
+        for source in sources {
+            self.records.remove(source);
+            self.pardoned.insert(*source, until);
+        }
+        self.unsaved |= !sources.is_empty();
+    }
+
+    /// Those whose bans have ended since [`Bans::forget`].
+    pub(super) fn ended(&self, now: u64) -> Vec<IpNet> {
+        let ended = |record: &Record| !record.is_over(self.seen) && record.is_over(now);
+        let records = self.records.iter().filter(|(_, record)| ended(record));
+        records.map(|(source, _)| *source).collect()
+    }
+
+    /// Notes that the ends of bans have been seen to, and forgets what counts no more.
+    pub(super) fn forget(&mut self, ban: &Ban, now: u64) {
+        self.seen = now;
+        let before = self.records.len();
+        self.records
+            .retain(|_, record| !record.is_over(now) || record.counting(ban, now) > 0);
+        self.unsaved |= self.records.len() != before;
+        self.pardoned.retain(|_, until| *until > now);
+    }
+
+    /// Who is banned.
+    pub(super) fn in_force(&self, now: u64) -> impl Iterator<Item = &IpNet> {
+        let records = self.records.iter();
+        records.filter_map(move |(source, record)| (!record.is_over(now)).then_some(source))
+    }
+
+    /// How many are.
+    pub(super) fn count(&self, now: u64) -> usize {
+        self.in_force(now).count()
+    }
+
+    /// The rule for a network that is banned.
+    pub(super) fn word(&self, source: IpNet, now: u64) -> Option<RuleWord> {
+        let record = self.records.get(&source)?;
+        (!record.is_over(now)).then_some(WORD)
+    }
+
+    /// Lays the bans under `rules`: whoever has a rule already keeps it.
+    pub(super) fn lay_under(&self, rules: &mut Vec<(IpNet, RuleWord)>, now: u64) {
+        let mut banned: BTreeMap<IpNet, RuleWord> =
+            self.in_force(now).map(|source| (*source, WORD)).collect();
+        if banned.is_empty() {
+            return;
+        }
+        for (net, _) in &*rules {
+            banned.remove(net);
+        }
+        rules.extend(banned);
+    }
+
+    /// What the kernel is to be told of `sources`, which holds `in_force`: rules of anybody else
+    /// stay.
+    pub(super) fn changes(
+        &self,
+        sources: &[IpNet],
+        in_force: impl Fn(IpNet) -> Option<RuleWord>,
+        now: u64,
+    ) -> Vec<Change> {
+        let sources = sources.iter().filter(|source| {
+            let rule = in_force(**source).and_then(RuleWord::rule);
+            rule.is_none_or(|rule| rule == Rule::Ban)
+        });
+        sources
+            .map(|source| (*source, self.word(*source, now)))
+            .collect()
+    }
+
+    /// The ban that an address falls under.
+    pub(super) fn around(&self, address: IpAddr, now: u64) -> Option<Banned> {
+        let mut banned = self.list(now).into_iter();
+        banned.find(|banned| banned.source.contains(&address))
+    }
+
+    /// Everybody who is banned.
+    pub(super) fn list(&self, now: u64) -> Vec<Banned> {
+        let records = self.records.iter();
+        let records = records.filter(|(_, record)| !record.is_over(now));
+        records
+            .map(|(source, record)| Banned {
+                source: *source,
+                since: record.since,
+                until: record.until,
+                times: record.times,
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+#[path = "bans_tests.rs"]
+mod tests;

@@ -1,0 +1,130 @@
+use super::*;
+
+const BAN: Ban = Ban {
+    after: Duration::from_secs(10),
+    first: Duration::from_mins(1),
+    max: Duration::from_mins(5),
+};
+const NOW: u64 = 1_000_000;
+
+fn source() -> IpNet {
+    "192.0.2.7/32".parse().expect("a network")
+}
+
+fn seconds(bans: &mut Bans, now: u64) -> Option<u64> {
+    let lasts = bans.add(source(), &BAN, now);
+    lasts.map(|lasts| lasts.as_secs())
+}
+
+#[test]
+fn each_ban_lasts_twice_as_long_up_to_the_longest() {
+    let (mut bans, mut now) = (Bans::default(), NOW);
+    for expected in [60, 120, 240, 300, 300] {
+        assert_eq!(seconds(&mut bans, now), Some(expected));
+        assert_eq!(seconds(&mut bans, now + expected - 1), None, "still banned");
+        now += expected;
+    }
+}
+
+#[test]
+fn each_longest_time_without_a_ban_takes_a_doubling_off() {
+    let mut bans = Bans::default();
+    seconds(&mut bans, NOW);
+    seconds(&mut bans, NOW + 60);
+    // Two bans; the second one ended at 180.
+    let quiet = |bans: &Bans, times: u64| {
+        let mut bans = bans.clone();
+        seconds(&mut bans, NOW + 180 + times * 300)
+    };
+    assert_eq!(quiet(&bans, 0), Some(240));
+    assert_eq!(quiet(&bans, 1), Some(120));
+    assert_eq!(quiet(&bans, 2), Some(60));
+    assert_eq!(quiet(&bans, 9), Some(60));
+    bans.forget(&BAN, NOW + 180 + 2 * 300 - 1);
+    assert_eq!(bans.records.len(), 1);
+    bans.forget(&BAN, NOW + 180 + 2 * 300);
+    assert_eq!(bans.records.len(), 0);
+}
+
+#[test]
+fn a_ban_ends_by_itself_and_is_told_once() {
+    let mut bans = Bans::default();
+    seconds(&mut bans, NOW);
+    assert_eq!(bans.count(NOW + 59), 1);
+    bans.forget(&BAN, NOW);
+    assert!(bans.ended(NOW + 59).is_empty());
+    assert_eq!(bans.ended(NOW + 60), [source()]);
+    bans.forget(&BAN, NOW + 60);
+    assert!(bans.ended(NOW + 61).is_empty());
+    assert_eq!((bans.count(NOW + 60), bans.list(NOW + 60).len()), (0, 0));
+    assert_eq!(bans.word(source(), NOW + 60), None);
+}
+
+#[test]
+fn who_is_unbanned_starts_anew_but_not_at_once() {
+    let mut bans = Bans::default();
+    seconds(&mut bans, NOW);
+    seconds(&mut bans, NOW + 60);
+    let inside = "192.0.2.7".parse().expect("an address");
+    let stranger = "192.0.2.8".parse().expect("an address");
+    let end = |bans: &mut Bans, addresses: &[IpAddr]| {
+        let ended = bans.among(addresses, NOW + 70)?;
+        bans.end(&ended, BAN.after, NOW + 70);
+        Ok(ended)
+    };
+    assert_eq!(end(&mut bans, &[inside, stranger]), Err(stranger));
+    assert_eq!(bans.count(NOW + 70), 1, "all or none");
+    assert_eq!(end(&mut bans, &[inside]), Ok(vec![source()]));
+    assert_eq!(seconds(&mut bans, NOW + 79), None);
+    assert_eq!(seconds(&mut bans, NOW + 80), Some(60));
+    assert_eq!(end(&mut bans, &[inside]), Ok(vec![source()]));
+    assert_eq!(end(&mut bans, &[inside]), Err(inside));
+}
+
+#[test]
+fn bans_give_way_to_every_other_rule() {
+    let mut bans = Bans::default();
+    seconds(&mut bans, NOW);
+    let allowed = RuleWord::new(Rule::Allow, 3);
+    let mut rules = vec![(source(), allowed)];
+    bans.lay_under(&mut rules, NOW);
+    assert_eq!(rules, [(source(), allowed)]);
+    assert!(bans.changes(&[source()], |_| Some(allowed), NOW).is_empty());
+
+    let mut rules = vec![];
+    bans.lay_under(&mut rules, NOW);
+    assert_eq!(rules, [(source(), WORD)]);
+    assert_eq!(
+        bans.changes(&[source()], |_| None, NOW),
+        [(source(), Some(WORD))]
+    );
+    let over = NOW + 60;
+    assert_eq!(
+        bans.changes(&[source()], |_| Some(WORD), over),
+        [(source(), None)]
+    );
+}
+
+#[test]
+fn bans_survive_and_a_broken_file_is_moved_aside() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bans = Bans::load(folder.path());
+    seconds(&mut bans, NOW);
+    bans.save(folder.path()).expect("it can be written");
+    let again = Bans::load(folder.path());
+    assert_eq!(again.records, bans.records);
+
+    fs::write(folder.path().join(FILE), "[{").expect("a file");
+    assert_eq!(Bans::load(folder.path()).records.len(), 0);
+    assert!(folder.path().join("bans.json.broken").exists());
+}
+
+#[test]
+fn there_is_room_for_so_many_and_no_more() {
+    let mut bans = Bans::default();
+    for host in 0..CAPACITY as u32 {
+        let source = IpNet::from(IpAddr::from(host.to_be_bytes()));
+        assert!(bans.add(source, &BAN, NOW).is_some());
+    }
+    assert_eq!(seconds(&mut bans, NOW), None);
+}

@@ -1,0 +1,104 @@
+//! Bans begin and end.
+
+use std::net::IpAddr;
+
+use anyhow::{Result, anyhow};
+use ipnet::IpNet;
+use tracing::{error, info, warn};
+
+use super::{book, state::Agent};
+use crate::entries::Unban;
+
+impl Agent {
+    /// Bans the sources that these addresses belong to, which have stayed over their limit.
+    pub(super) fn ban(&self, offenders: &[IpAddr]) {
+        let inner = &mut *self.lock();
+        let limits = inner.rules.config.limits;
+        let Some(ban) = limits.ban else { return };
+        let now = book::now();
+        let bans = &mut inner.rules.over.bans;
+        let mut banned = Vec::new();
+        for offender in offenders {
+            let source = source(*offender, limits.ipv6_prefix);
+            if let Some(lasts) = bans.add(source, &ban, now) {
+                let seconds = lasts.as_secs();
+                warn!(event = "ban", %source, seconds, "over its limit for too long");
+                banned.push(source);
+            }
+        }
+        let changes = bans.changes(&banned, |net| inner.kernel.rule(net), now);
+        if let Err(error) = self.apply(inner, &changes) {
+            let error = format!("{error:#}");
+            error!(error, "sources are limited that should be banned");
+        }
+    }
+
+    /// Ends bans by hand: all that are asked for, or none.
+    pub(super) fn unban(&self, unban: &Unban) -> Result<()> {
+        let inner = &mut *self.lock();
+        let now = book::now();
+        let pardon = inner.rules.config.limits.ban.unwrap_or_default().after;
+        let bans = &mut inner.rules.over.bans;
+        let ended = if unban.all {
+            bans.in_force(now).copied().collect()
+        } else {
+            bans.among(&unban.addresses, now)
+                .map_err(|address| anyhow!("{address} is not banned: `guard bans` lists who is"))?
+        };
+        let before = bans.clone();
+        bans.end(&ended, pardon, now);
+        let changes = bans.changes(&ended, |net| inner.kernel.rule(net), now);
+        if let Err(error) = self.apply(inner, &changes) {
+            inner.rules.over.bans = before;
+            return Err(error);
+        }
+        info!(sources = ended.len(), "unbanned");
+        Ok(())
+    }
+
+    /// Takes off the bans that have ended, and writes down what has changed.
+    pub(super) fn end_bans(&self) {
+        let inner = &mut *self.lock();
+        let now = book::now();
+        let ban = inner.rules.config.limits.ban.unwrap_or_default();
+        let bans = &inner.rules.over.bans;
+        let ended = bans.ended(now);
+        let changes = bans.changes(&ended, |net| inner.kernel.rule(net), now);
+        if let Err(error) = self.apply(inner, &changes) {
+            let error = format!("{error:#}");
+            error!(error, "bans that have ended stay in force");
+            return;
+        }
+        if !ended.is_empty() {
+            info!(sources = ended.len(), "bans have ended");
+        }
+        let bans = &mut inner.rules.over.bans;
+        bans.forget(&ban, now);
+        if let Err(error) = bans.save(&inner.rules.config.state_dir) {
+            let error = format!("{error:#}");
+            error!(error, "the bans would not survive a restart");
+        }
+    }
+}
+
+/// The source that an address belongs to: itself, or its IPv6 prefix of so many bits.
+fn source(address: IpAddr, ipv6_prefix: u8) -> IpNet {
+    let whole = IpNet::from(address.to_canonical());
+    match whole {
+        IpNet::V4(_) => whole,
+        IpNet::V6(_) => IpNet::new(whole.addr(), ipv6_prefix).map_or(whole, |net| net.trunc()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_an_address_or_an_ipv6_prefix() {
+        let of = |text: &str| source(text.parse().expect("an address"), 64).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7/32");
+        assert_eq!(of("2001:db8::1:2:3:4"), "2001:db8::/64");
+    }
+}
