@@ -211,6 +211,19 @@ impl Interface {
     }
 }
 
+impl Interface {
+    /// Packets that each receive queue has handed to an XDP program, since the cable was laid.
+    pub fn received_by_queue(&self) -> Result<Vec<u64>> {
+        let mut ethtool = self.namespace.command("ethtool");
+        let shown = command::output(ethtool.args(["-S", &self.name]))?;
+        let queues = (0..).map_while(|queue| {
+            let name = format!("rx_queue_{queue}_xdp_packets");
+            shown.contains(&name).then(|| sum_of(&shown, &name))
+        });
+        Ok(queues.collect())
+    }
+}
+
 /// The sum of the statistics whose names end so, in what `ethtool -S` printed.
 fn sum_of(shown: &str, ending: &str) -> u64 {
     let pairs = shown

@@ -8,11 +8,6 @@ use nix::{
 
 use crate::command;
 
-/// Lets the calling thread run on the first CPU only.
-pub(crate) fn pin_to_first_cpu() -> Result<()> {
-    pin(own_thread()?, 0)
-}
-
 /// Lets the calling thread run on one CPU only.
 pub(crate) fn pin_to(cpu: usize) -> Result<()> {
     pin(own_thread()?, cpu)

@@ -48,9 +48,18 @@ impl Stage {
 
     /// Lays a cable with this MTU.
     pub fn with_mtu(mtu: u32) -> Result<Self> {
+        Self::on(|cable| cable.mtu(mtu))
+    }
+
+    /// Lays a cable with so many queues in each direction.
+    pub fn with_queues(queues: u32) -> Result<Self> {
+        Self::on(|cable| cable.queues(queues))
+    }
+
+    fn on(made: impl FnOnce(Cable<'_>) -> Cable<'_>) -> Result<Self> {
         let (clients, servers) = (Namespace::new("client")?, Namespace::new("server")?);
         let cable = Cable::new((&clients, INTERFACE), (&servers, INTERFACE));
-        let (client, server) = cable.mtu(mtu).lay()?;
+        let (client, server) = made(cable).lay()?;
         for address in [CLIENT, OTHER] {
             client.add_address(&format!("{address}/24"))?;
         }

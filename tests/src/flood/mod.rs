@@ -36,6 +36,8 @@ pub struct Flood {
     pub count: u64,
     /// Frames a second; as fast as it goes without.
     pub rate_pps: Option<u64>,
+    /// The CPU that sends. Where the cable has a queue for each CPU, they arrive in its queue.
+    pub cpu: usize,
 }
 
 /// What a flood did.
@@ -70,6 +72,7 @@ impl Flood {
             ports: 1,
             count,
             rate_pps: None,
+            cpu: 0,
         }
     }
 
@@ -78,7 +81,7 @@ impl Flood {
         self.start(interface)?.wait()
     }
 
-    /// Begins to send out of `interface`, on the first CPU.
+    /// Begins to send out of `interface`.
     ///
     /// A paced flood waits by polling the clock, at idle priority so that the servers it is sent
     /// to have the CPU; only while it is late does it compete with them.

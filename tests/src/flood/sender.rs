@@ -50,7 +50,7 @@ impl Sender {
     /// Sends until everything is sent or somebody says stop.
     pub(super) fn send(mut self) -> Result<Sent> {
         self.interface.namespace().enter()?;
-        scheduling::pin_to_first_cpu()?;
+        scheduling::pin_to(self.flood.cpu)?;
         let Self {
             flood,
             object,

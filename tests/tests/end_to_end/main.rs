@@ -9,6 +9,7 @@ mod headers;
 mod known;
 mod limits;
 mod modes;
+mod queues;
 mod rules;
 mod serving;
 

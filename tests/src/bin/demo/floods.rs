@@ -119,6 +119,7 @@ fn outcome(scene: &Scene, source: Ipv4Addr, sent: Sent) -> Result<Outcome> {
 
 fn flood(frame: lab::frames::Frame, ports: u64) -> Flood {
     Flood {
+        cpu: 0,
         ports,
         rate_pps: Some(RATE_PPS),
         ..Flood::new(frame, FRAMES)
