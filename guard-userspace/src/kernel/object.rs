@@ -1,9 +1,11 @@
 //! Loads the kernel side and fills its maps.
 
-use anyhow::{Context as _, Result, bail};
+use std::io;
+
+use anyhow::{Context as _, Error, Result, bail};
 use aya::{
-    Ebpf, EbpfLoader, Pod,
-    maps::{Array, LpmTrie, Map, MapData, lpm_trie::Key},
+    Ebpf, EbpfError, EbpfLoader, Pod,
+    maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
 use guard_common::{
     known::KNOWN_WAYS,
@@ -62,9 +64,15 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
     if let Some(shared) = shared {
         shared.lend(&mut loader);
     }
-    let mut ebpf = loader
-        .load(OBJECT)
-        .context("the kernel does not take the maps of the kernel side")?;
+    let mut ebpf = loader.load(OBJECT).map_err(|error| {
+        let why = if is_out_of_memory(&error) {
+            "the kernel has no memory for the tables of the kernel side: shorten the lists, or \
+                 give the host more memory"
+        } else {
+            "the kernel does not take the maps of the kernel side"
+        };
+        Error::new(error).context(why)
+    })?;
 
     fill_trie(
         &mut ebpf,
@@ -88,6 +96,13 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
             .context("filling SERVICE_LIMITS")?;
     }
     Ok(ebpf)
+}
+
+fn is_out_of_memory(error: &EbpfError) -> bool {
+    let EbpfError::MapError(MapError::CreateError { io_error, .. }) = error else {
+        return false;
+    };
+    io_error.kind() == io::ErrorKind::OutOfMemory
 }
 
 /// The map `name` of the kernel side.

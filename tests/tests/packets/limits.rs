@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use guard::{
+    config::Config,
+    kernel::{Kernel, Plan},
+};
 use guard_common::{
     reason::Reason::{Allow, LimitBytes, LimitConnections, LimitPackets, Pass},
     wire::COARSE_TICK_NS,
@@ -11,6 +15,7 @@ use lab::frames::{Packet, tcp};
 use crate::case::{
     HOST_V6, Step, ack, case, check, check_from, drops, from, passes, syn, ticks, udp, would_drop,
 };
+use crate::rig::MANUAL;
 
 /// A source of the tests, and another one.
 const A: &str = "203.0.113.1";
@@ -355,4 +360,18 @@ fn the_clock_may_wrap() {
             ],
         )],
     );
+}
+
+#[test]
+fn tables_the_kernel_has_no_memory_for_are_named() {
+    // 128 GiB.
+    let sets = 1 << 31;
+    let config = Config::parse("guard.toml", "").expect("the defaults");
+    let mut plan = Plan::new(&config, MANUAL, [0; 2]);
+    (plan.source_sets, plan.settings.set_mask) = (sets, sets - 1);
+    let error = Kernel::load(&plan, None).expect_err("no machine has that much");
+    let said = format!("{error:#}");
+    for part in ["SOURCES", "has no memory", "shorten the lists"] {
+        assert!(said.contains(part), "{said}");
+    }
 }
