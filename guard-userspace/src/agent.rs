@@ -1,6 +1,5 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
-mod bans;
 mod book;
 mod claims;
 mod interfaces;
@@ -26,13 +25,13 @@ use tokio::{
 use tracing::{error, info, warn};
 
 use self::{
-    bans::Bans,
     book::Book,
     claims::Claims,
     reload::{Clock, Over},
     state::{Agent, Rules},
 };
 use crate::{
+    bans::Bans,
     cli::RunFlags,
     config::Config,
     doctor,

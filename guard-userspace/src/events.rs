@@ -86,6 +86,12 @@ impl Events {
     }
 }
 
+/// The source that an event tells of, if it has stayed over its limit.
+pub(crate) fn offender(event: &[u8]) -> Option<IpAddr> {
+    let record = Record::read(Bytes::copy_from_slice(event))?;
+    record.offence.then_some(record.source)
+}
+
 /// An event, decoded.
 #[derive(Debug, PartialEq, Eq)]
 struct Record {

@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod agent;
+mod bans;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -10,6 +10,7 @@ mod sides;
 use std::io::{self, Write};
 
 use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
 use guard_common::wire::{COARSE_TICK_NS, Clock};
 
 use self::{
@@ -18,15 +19,17 @@ use self::{
     sides::{Ends, Sides},
 };
 use crate::{
+    bans::{self, Bans},
     cli::{OutputFormat, ReplayFlags},
-    config::Config,
-    doctor,
+    config::{Config, Limits},
+    doctor, events,
     kernel::{Kernel, Plan, Tick},
     status::payloads_by_word,
 };
 
 /// Any will do; the same one each time makes what comes out repeatable.
 const HASH_SEED: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
+const NS_PER_SECOND: u64 = 1_000_000_000;
 /// The shortest frame that a test-run takes: an Ethernet header.
 const LEAST_FRAME: usize = 14;
 /// The longest: the longest IP packet behind it.
@@ -66,6 +69,9 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 struct Replay {
     kernel: Kernel,
+    limits: Limits,
+    events: RingBuf<MapData>,
+    bans: Bans,
     sides: Sides,
     /// When the first packet was captured.
     begin_ns: Option<u64>,
@@ -86,8 +92,12 @@ impl Replay {
         plan.settings.refuses_land = u32::from(!by_loopback);
         // There is one interface to a test-run.
         plan.settings.interfaces = 1;
+        let mut kernel = Kernel::load(&plan, None)?;
         Ok(Self {
-            kernel: Kernel::load(&plan, None)?,
+            events: kernel.take_events()?,
+            kernel,
+            limits: config.limits,
+            bans: Bans::default(),
             sides: Sides::new(flags.local.clone()),
             begin_ns: None,
             now_ns: 0,
@@ -117,20 +127,57 @@ impl Replay {
         };
         if !packet.arrives {
             self.totals.sent += 1;
+            self.kernel.set_manual_clock(self.now_ns)?;
+            self.kernel.sees_leave(&bytes)?;
         } else if bytes.len() < LEAST_FRAME || wire_len > MOST_FRAME {
             self.totals.unfit += 1;
         } else {
             self.totals.cut += u64::from(bytes.len() < wire_len);
             bytes.resize(wire_len, 0);
             self.kernel.set_manual_clock(self.now_ns)?;
+            self.end_bans()?;
             let (verdict, reason) = self
                 .kernel
                 .judge(&bytes)
                 .with_context(|| format!("packet {}", packet.number))?;
             self.totals.count(verdict, reason, wire_len);
             packet.judged = Some((verdict, reason));
+            self.ban()?;
         }
         Ok(packet)
+    }
+
+    /// Bans whoever the program tells of, as the agent would.
+    fn ban(&mut self) -> Result<()> {
+        let (Some(ban), now) = (self.limits.ban, self.now_ns / NS_PER_SECOND) else {
+            return Ok(());
+        };
+        while let Some(event) = self.events.next() {
+            let Some(offender) = events::offender(&event) else {
+                continue;
+            };
+            let source = bans::source(offender, self.limits.ipv6_prefix);
+            if self.bans.add(source, &ban, now).is_some() {
+                let rule = |net| self.kernel.rule(net);
+                let changes = self.bans.changes(&[source], rule, now);
+                self.kernel.change_rules(&changes)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes off the bans that have ended by now.
+    fn end_bans(&mut self) -> Result<()> {
+        let now = self.now_ns / NS_PER_SECOND;
+        let Some(ban) = self.limits.ban.filter(|_| self.bans.seen() != now) else {
+            return Ok(());
+        };
+        let ended = self.bans.ended(now);
+        let rule = |net| self.kernel.rule(net);
+        let changes = self.bans.changes(&ended, rule, now);
+        self.kernel.change_rules(&changes)?;
+        self.bans.forget(&ban, now);
+        Ok(())
     }
 
     /// The totals, with the payloads that the kernel side counted.

@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, anyhow};
-use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::{book, state::Agent};
-use crate::entries::Unban;
+use crate::{bans::source, entries::Unban};
 
 impl Agent {
     /// Bans the sources that these addresses belong to, which have stayed over their limit.
@@ -78,27 +77,5 @@ impl Agent {
             let error = format!("{error:#}");
             error!(error, "the bans would not survive a restart");
         }
-    }
-}
-
-/// The source that an address belongs to: itself, or its IPv6 prefix of so many bits.
-fn source(address: IpAddr, ipv6_prefix: u8) -> IpNet {
-    let whole = IpNet::from(address.to_canonical());
-    match whole {
-        IpNet::V4(_) => whole,
-        IpNet::V6(_) => IpNet::new(whole.addr(), ipv6_prefix).map_or(whole, |net| net.trunc()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_source_is_an_address_or_an_ipv6_prefix() {
-        let of = |text: &str| source(text.parse().expect("an address"), 64).to_string();
-        assert_eq!(of("192.0.2.7"), "192.0.2.7/32");
-        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7/32");
-        assert_eq!(of("2001:db8::1:2:3:4"), "2001:db8::/64");
     }
 }

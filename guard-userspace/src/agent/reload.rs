@@ -15,11 +15,11 @@ use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::{
-    bans::Bans,
     book::{self, Book, Change, New},
     state::{Agent, Inner},
 };
 use crate::{
+    bans::Bans,
     config::{Config, Entry, Style},
     entries::{Edit, Explanation, List, Listed, Matching},
     kernel::{NoRoom, Plan, Tick},

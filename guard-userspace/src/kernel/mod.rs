@@ -193,8 +193,12 @@ impl Kernel {
     pub fn sees_leave(&mut self, frame: &[u8]) -> Result<()> {
         /// The kernel's test-run takes about a page.
         const ENOUGH: usize = 256;
+        /// And wants a whole IP header, of either family.
+        const LEAST: usize = 14 + 40;
+        let mut headers = frame[..frame.len().min(ENOUGH)].to_vec();
+        headers.resize(headers.len().max(LEAST), 0);
         let options = TestRunOptions {
-            data_in: Some(&frame[..frame.len().min(ENOUGH)]),
+            data_in: Some(&headers),
             ..TestRunOptions::default()
         };
         if let Some(program) = self.departures() {

@@ -149,6 +149,56 @@ fn two_runs_say_the_same() -> Result<()> {
     Ok(())
 }
 
+/// Reasons of the packets that arrive, in their order.
+fn reasons(case: &Case, configuration: &str) -> Result<Vec<String>> {
+    fs::write(&case.configuration, configuration)?;
+    let ended = case.replay(&["-o", "json"])?;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    let packets = told["packets"].as_array().into_iter().flatten();
+    let reasons = packets.filter_map(|packet| packet["reason"].as_str().map(str::to_owned));
+    Ok(reasons.collect())
+}
+
+#[test]
+fn what_the_host_sends_makes_known_in_a_replay_too() -> Result<()> {
+    let mut frames = vec![
+        (0, to_server(CLIENT, tcp::SYN, "")),
+        (1, from_server(tcp::SYN | tcp::ACK)),
+        (2, to_server(CLIENT, tcp::ACK, "")),
+        (3, from_server(tcp::ACK)),
+    ];
+    frames.extend((4..9).map(|at| (at, to_server(CLIENT, tcp::ACK, ""))));
+    frames.push((9, to_server(OTHER, tcp::ACK, "")));
+    let reasons = reasons(&Case::new(frames)?, "limits = { new_sources = \"1/s\" }")?;
+    assert_eq!(reasons[..2], ["pass", "new_sources"], "not known yet");
+    assert_eq!(reasons[2..7], ["pass"; 5], "known");
+    assert_eq!(reasons[7], "new_sources", "another");
+    Ok(())
+}
+
+#[test]
+fn bans_begin_and_end_in_a_replay_too() -> Result<()> {
+    let mut frames = vec![
+        (0, to_server(CLIENT, tcp::SYN, "")),
+        (1, from_server(tcp::SYN | tcp::ACK)),
+        (2, to_server(CLIENT, tcp::ACK, "")),
+        (3, from_server(tcp::ACK)),
+    ];
+    // Ten a second, five times as many as may be, for four seconds; then a rest, and one more.
+    let segment = || to_server(CLIENT, tcp::ACK, "").sequence(1, 1);
+    frames.extend((0..40).map(|number| (100 + number * 100, segment())));
+    frames.push((12_000, segment()));
+    let configuration = "limits = { packets = \"2/s\", ban = { after = \"2s\", for = \"5s\" } }";
+    let reasons = reasons(&Case::new(frames)?, configuration)?;
+    let of = |reason: &str| reasons.iter().filter(|own| *own == reason).count();
+    assert!(of("limit_packets") > 10 && of("ban") > 10, "{reasons:?}");
+    let (last, before) = reasons.split_last().expect("packets");
+    assert_eq!(last, "pass", "the ban has ended");
+    assert_eq!(before.last().map(String::as_str), Some("ban"));
+    Ok(())
+}
+
 #[test]
 fn a_local_network_decides_which_side_is_judged() -> Result<()> {
     let case = Case::new(conversation())?;

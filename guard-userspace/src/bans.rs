@@ -8,7 +8,6 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use super::book::Change;
 use crate::{config::Ban, entries::Banned};
 
 /// What the bans are kept in, in the state folder.
@@ -18,9 +17,12 @@ const CAPACITY: usize = 1 << 16;
 /// Bans are counted together, under their reason; none has a count of its own.
 const WORD: RuleWord = RuleWord::new(Rule::Ban, RuleWord::NUMBERS - 1);
 
+/// One network's rule from now on; nothing when it has none.
+type Change = (IpNet, Option<RuleWord>);
+
 /// Who is banned, and who was. Times are seconds since 1970.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bans {
+pub(crate) struct Bans {
     records: BTreeMap<IpNet, Record>,
     /// Who was unbanned by hand, and is not banned again before then.
     pardoned: BTreeMap<IpNet, u64>,
@@ -62,7 +64,7 @@ impl Record {
 impl Bans {
     /// The bans of an earlier agent. A file that cannot be read is moved aside: protection goes on
     /// without it.
-    pub(super) fn load(folder: &Path) -> Self {
+    pub(crate) fn load(folder: &Path) -> Self {
         let path = folder.join(FILE);
         let kept: Vec<Kept> = match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
@@ -89,7 +91,7 @@ impl Bans {
     }
 
     /// Writes them down, if anything has changed.
-    pub(super) fn save(&mut self, folder: &Path) -> Result<()> {
+    pub(crate) fn save(&mut self, folder: &Path) -> Result<()> {
         if !self.unsaved {
             return Ok(());
         }
@@ -110,7 +112,7 @@ impl Bans {
     }
 
     /// Bans a source, unless it is banned already. For how long, when it is.
-    pub(super) fn add(&mut self, source: IpNet, ban: &Ban, now: u64) -> Option<Duration> {
+    pub(crate) fn add(&mut self, source: IpNet, ban: &Ban, now: u64) -> Option<Duration> {
         let pardoned = self.pardoned.get(&source).is_some_and(|until| *until > now);
         let record = self.records.get(&source);
         let is_full = record.is_none() && self.records.len() >= CAPACITY;
@@ -135,7 +137,7 @@ impl Bans {
     ///
     /// # Errors
     /// An address that is not.
-    pub(super) fn among(&self, addresses: &[IpAddr], now: u64) -> Result<Vec<IpNet>, IpAddr> {
+    pub(crate) fn among(&self, addresses: &[IpAddr], now: u64) -> Result<Vec<IpNet>, IpAddr> {
         let banned = |address: &IpAddr| {
             let source = self.in_force(now).find(|source| source.contains(address));
             source.copied().ok_or(*address)
@@ -145,7 +147,7 @@ impl Bans {
 
     /// Ends bans, and forgets that they ever were. Who is over its limit still is not banned before
     /// `pardon` has passed.
-    pub(super) fn end(&mut self, sources: &[IpNet], pardon: Duration, now: u64) {
+    pub(crate) fn end(&mut self, sources: &[IpNet], pardon: Duration, now: u64) {
         let until = now.saturating_add(pardon.as_secs());
         for source in sources {
             self.records.remove(source);
@@ -154,15 +156,20 @@ impl Bans {
         self.unsaved |= !sources.is_empty();
     }
 
+    /// Up to when the ends of bans have been seen to.
+    pub(crate) fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Those whose bans have ended since [`Bans::forget`].
-    pub(super) fn ended(&self, now: u64) -> Vec<IpNet> {
+    pub(crate) fn ended(&self, now: u64) -> Vec<IpNet> {
         let ended = |record: &Record| !record.is_over(self.seen) && record.is_over(now);
         let records = self.records.iter().filter(|(_, record)| ended(record));
         records.map(|(source, _)| *source).collect()
     }
 
     /// Notes that the ends of bans have been seen to, and forgets what counts no more.
-    pub(super) fn forget(&mut self, ban: &Ban, now: u64) {
+    pub(crate) fn forget(&mut self, ban: &Ban, now: u64) {
         self.seen = now;
         let before = self.records.len();
         self.records
@@ -172,24 +179,24 @@ impl Bans {
     }
 
     /// Who is banned.
-    pub(super) fn in_force(&self, now: u64) -> impl Iterator<Item = &IpNet> {
+    pub(crate) fn in_force(&self, now: u64) -> impl Iterator<Item = &IpNet> {
         let records = self.records.iter();
         records.filter_map(move |(source, record)| (!record.is_over(now)).then_some(source))
     }
 
     /// How many are.
-    pub(super) fn count(&self, now: u64) -> usize {
+    pub(crate) fn count(&self, now: u64) -> usize {
         self.in_force(now).count()
     }
 
     /// The rule for a network that is banned.
-    pub(super) fn word(&self, source: IpNet, now: u64) -> Option<RuleWord> {
+    pub(crate) fn word(&self, source: IpNet, now: u64) -> Option<RuleWord> {
         let record = self.records.get(&source)?;
         (!record.is_over(now)).then_some(WORD)
     }
 
     /// Lays the bans under `rules`: whoever has a rule already keeps it.
-    pub(super) fn lay_under(&self, rules: &mut Vec<(IpNet, RuleWord)>, now: u64) {
+    pub(crate) fn lay_under(&self, rules: &mut Vec<(IpNet, RuleWord)>, now: u64) {
         let mut banned: BTreeMap<IpNet, RuleWord> =
             self.in_force(now).map(|source| (*source, WORD)).collect();
         if banned.is_empty() {
@@ -203,7 +210,7 @@ impl Bans {
 
     /// What the kernel is to be told of `sources`, which holds `in_force`: rules of anybody else
     /// stay.
-    pub(super) fn changes(
+    pub(crate) fn changes(
         &self,
         sources: &[IpNet],
         in_force: impl Fn(IpNet) -> Option<RuleWord>,
@@ -219,13 +226,13 @@ impl Bans {
     }
 
     /// The ban that an address falls under.
-    pub(super) fn around(&self, address: IpAddr, now: u64) -> Option<Banned> {
+    pub(crate) fn around(&self, address: IpAddr, now: u64) -> Option<Banned> {
         let mut banned = self.list(now).into_iter();
         banned.find(|banned| banned.source.contains(&address))
     }
 
     /// Everybody who is banned.
-    pub(super) fn list(&self, now: u64) -> Vec<Banned> {
+    pub(crate) fn list(&self, now: u64) -> Vec<Banned> {
         let records = self.records.iter();
         let records = records.filter(|(_, record)| !record.is_over(now));
         records
@@ -236,6 +243,15 @@ impl Bans {
                 times: record.times,
             })
             .collect()
+    }
+}
+
+/// The source that an address belongs to: itself, or its IPv6 prefix of so many bits.
+pub(crate) fn source(address: IpAddr, ipv6_prefix: u8) -> IpNet {
+    let whole = IpNet::from(address.to_canonical());
+    match whole {
+        IpNet::V4(_) => whole,
+        IpNet::V6(_) => IpNet::new(whole.addr(), ipv6_prefix).map_or(whole, |net| net.trunc()),
     }
 }
 

@@ -7,12 +7,12 @@ const BAN: Ban = Ban {
 };
 const NOW: u64 = 1_000_000;
 
-fn source() -> IpNet {
+fn offender() -> IpNet {
     "192.0.2.7/32".parse().expect("a network")
 }
 
 fn seconds(bans: &mut Bans, now: u64) -> Option<u64> {
-    let lasts = bans.add(source(), &BAN, now);
+    let lasts = bans.add(offender(), &BAN, now);
     lasts.map(|lasts| lasts.as_secs())
 }
 
@@ -53,11 +53,11 @@ fn a_ban_ends_by_itself_and_is_told_once() {
     assert_eq!(bans.count(NOW + 59), 1);
     bans.forget(&BAN, NOW);
     assert!(bans.ended(NOW + 59).is_empty());
-    assert_eq!(bans.ended(NOW + 60), [source()]);
+    assert_eq!(bans.ended(NOW + 60), [offender()]);
     bans.forget(&BAN, NOW + 60);
     assert!(bans.ended(NOW + 61).is_empty());
     assert_eq!((bans.count(NOW + 60), bans.list(NOW + 60).len()), (0, 0));
-    assert_eq!(bans.word(source(), NOW + 60), None);
+    assert_eq!(bans.word(offender(), NOW + 60), None);
 }
 
 #[test]
@@ -74,10 +74,10 @@ fn who_is_unbanned_starts_anew_but_not_at_once() {
     };
     assert_eq!(end(&mut bans, &[inside, stranger]), Err(stranger));
     assert_eq!(bans.count(NOW + 70), 1, "all or none");
-    assert_eq!(end(&mut bans, &[inside]), Ok(vec![source()]));
+    assert_eq!(end(&mut bans, &[inside]), Ok(vec![offender()]));
     assert_eq!(seconds(&mut bans, NOW + 79), None);
     assert_eq!(seconds(&mut bans, NOW + 80), Some(60));
-    assert_eq!(end(&mut bans, &[inside]), Ok(vec![source()]));
+    assert_eq!(end(&mut bans, &[inside]), Ok(vec![offender()]));
     assert_eq!(end(&mut bans, &[inside]), Err(inside));
 }
 
@@ -86,22 +86,25 @@ fn bans_give_way_to_every_other_rule() {
     let mut bans = Bans::default();
     seconds(&mut bans, NOW);
     let allowed = RuleWord::new(Rule::Allow, 3);
-    let mut rules = vec![(source(), allowed)];
+    let mut rules = vec![(offender(), allowed)];
     bans.lay_under(&mut rules, NOW);
-    assert_eq!(rules, [(source(), allowed)]);
-    assert!(bans.changes(&[source()], |_| Some(allowed), NOW).is_empty());
+    assert_eq!(rules, [(offender(), allowed)]);
+    assert!(
+        bans.changes(&[offender()], |_| Some(allowed), NOW)
+            .is_empty()
+    );
 
     let mut rules = vec![];
     bans.lay_under(&mut rules, NOW);
-    assert_eq!(rules, [(source(), WORD)]);
+    assert_eq!(rules, [(offender(), WORD)]);
     assert_eq!(
-        bans.changes(&[source()], |_| None, NOW),
-        [(source(), Some(WORD))]
+        bans.changes(&[offender()], |_| None, NOW),
+        [(offender(), Some(WORD))]
     );
     let over = NOW + 60;
     assert_eq!(
-        bans.changes(&[source()], |_| Some(WORD), over),
-        [(source(), None)]
+        bans.changes(&[offender()], |_| Some(WORD), over),
+        [(offender(), None)]
     );
 }
 
@@ -127,4 +130,12 @@ fn there_is_room_for_so_many_and_no_more() {
         assert!(bans.add(source, &BAN, NOW).is_some());
     }
     assert_eq!(seconds(&mut bans, NOW), None);
+}
+
+#[test]
+fn a_source_is_an_address_or_an_ipv6_prefix() {
+    let of = |text: &str| source(text.parse().expect("an address"), 64).to_string();
+    assert_eq!(of("192.0.2.7"), "192.0.2.7/32");
+    assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7/32");
+    assert_eq!(of("2001:db8::1:2:3:4"), "2001:db8::/64");
 }
