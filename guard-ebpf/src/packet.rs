@@ -19,8 +19,9 @@ use crate::{forget::forget, maps, settings};
 
 /// The longest header that is read in one piece: IPv6's.
 const LONGEST_HEADER: usize = 40;
-/// No packet has more bytes than this; the kernel's own bound is lower.
-const MAX_BYTES: u32 = (1 << 28) - 1;
+/// No number that is made unknown is larger: the verifier takes none of 2^29 or more for an offset,
+/// and the kernel's own bound on a packet's bytes is lower.
+const MAX_UNKNOWN: u32 = (1 << 28) - 1;
 /// Room for a copy of a frame's headers, each where it is in the frame.
 pub(crate) type Headers = [u8; MAX_HEADERS_LEN + LONGEST_HEADER];
 
@@ -49,23 +50,27 @@ impl<'a> XdpFrame<'a> {
     #[inline(always)]
     pub(crate) fn settled_facts(&self, packet: &IpPacket, now: u32) -> Facts {
         let mut facts = Facts::of(packet, now);
-        let bytes = self.unknown((facts.bytes & MAX_BYTES) as usize) as u32;
+        let bytes = self.unknown(facts.bytes as usize) as u32;
         let shape = self.unknown(facts.shape.0 as usize) as u32;
         (facts.bytes, facts.shape) = (bytes, Shape(shape));
         facts
     }
 
-    /// The same number, which the verifier knows nothing of: the difference of two packet pointers.
-    /// It is below 2^29, which the verifier has to know.
+    /// The same number, at most [`MAX_UNKNOWN`], which the verifier knows nothing of: the difference
+    /// of two packet pointers.
     #[inline(always)]
     fn unknown(&self, number: usize) -> usize {
         let mut number = number;
+        // The verifier has to know that it is in range, and kernels before 6.10 do not of a number
+        // that was put together with `|`. Here, since the compiler would leave out such a mask.
         // SAFETY: adds the packet's start and takes it away again.
         unsafe {
             asm!(
+                "{number} &= {max}",
                 "{number} += {start}",
                 "{number} -= {start}",
                 number = inout(reg) number,
+                max = const MAX_UNKNOWN,
                 start = in(reg) self.ctx.data(),
                 options(pure, nomem, nostack),
             );
@@ -126,9 +131,10 @@ impl<'a> XdpFrame<'a> {
     /// `buffer` must be valid for writes of `MAX` bytes.
     #[inline(always)]
     unsafe fn load<const MAX: u32>(&self, offset: u16, buffer: *mut u8, len: u32) -> bool {
-        // The compiler may know that it is in range.
-        let len = forget(u64::from(len));
-        let len = (len as u32).clamp(1, MAX);
+        // The compiler may know that it is in range. Kernels before 6.8 learn nothing from a
+        // comparison with 0, only from one that orders.
+        let beyond_one = forget(u64::from(len.wrapping_sub(1)));
+        let len = (beyond_one as u32).min(MAX - 1) + 1;
         let ctx = self.ctx.as_ptr().cast();
         // SAFETY: the helper writes `len` bytes, which the caller vouches for, or none.
         unsafe { bpf_xdp_load_bytes(ctx, u32::from(offset), buffer.cast(), len) == 0 }
