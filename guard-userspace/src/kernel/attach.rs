@@ -9,7 +9,7 @@ use aya::{
     programs::{
         ProgramError, TcAttachType, Xdp,
         links::{FdLink, PinnedLink},
-        tc::{SchedClassifierLink, qdisc_add_clsact},
+        tc::{SchedClassifierLink, qdisc_add_clsact, qdisc_detach_program},
         xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode},
     },
     util::KernelVersion,
@@ -18,7 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use super::{Kernel, object};
+use super::{DEPARTURES, Kernel, object};
 use crate::config::XdpMode;
 
 /// Where in the kernel the program runs.
@@ -168,8 +168,10 @@ impl Kernel {
                 interface: name.to_owned(),
                 cause: format!("{error:#}"),
             })?;
-        let departures = self.see_departures(name)?;
         let attachment = self.attach_wanted(name, index, wanted)?;
+        // Only now is it sure that no running agent has this interface.
+        remove_remains(name);
+        let departures = self.see_departures(name)?;
         Ok(Attachment {
             departures,
             ..attachment
@@ -181,8 +183,7 @@ impl Kernel {
         let Some(program) = self.departures() else {
             return Ok(None);
         };
-        let tcx = KernelVersion::new(6, 6, 0);
-        if KernelVersion::current().is_ok_and(|version| version < tcx) {
+        if lacks_tcx() {
             // Classifiers need this there. It may be there already.
             let _ = qdisc_add_clsact(name);
         }
@@ -268,6 +269,21 @@ impl Kernel {
             link,
             departures: None,
         })
+    }
+}
+
+/// Whether classifiers are filters of a queueing discipline, as before tcx.
+fn lacks_tcx() -> bool {
+    let tcx = KernelVersion::new(6, 6, 0);
+    KernelVersion::current().is_ok_and(|version| version < tcx)
+}
+
+/// Removes the programs of killed agents that saw what leaves by an interface: filters do not end
+/// with whoever made them.
+fn remove_remains(name: &str) {
+    if lacks_tcx() {
+        // Mostly there are none, or the discipline they belong to is not there either.
+        let _ = qdisc_detach_program(name, TcAttachType::Egress, DEPARTURES);
     }
 }
 
