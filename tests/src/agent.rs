@@ -23,7 +23,7 @@ use crate::{
 pub const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
 
 /// How long the agent may take until it protects.
-const START_TIMEOUT: Duration = Duration::from_secs(15);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A running agent; stopped when dropped.
 #[derive(Debug)]

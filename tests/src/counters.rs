@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader,
     maps::{MapData, PerCpuArray, PerCpuHashMap},
-    programs::{SchedClassifier, TcAttachType, XdpMode},
+    programs::{SchedClassifier, TcAttachType, XdpMode, tc::qdisc_add_clsact},
 };
 
 use crate::{link::Interface, object};
@@ -50,7 +50,7 @@ impl DropCounter {
     }
 }
 
-/// A tcx program that counts the IPv4 packets that reach the host's stack, by source; detached when
+/// A classifier that counts the IPv4 packets that reach the host's stack, by source; detached when
 /// dropped.
 ///
 /// It runs after XDP, so it sees exactly what guard let through.
@@ -67,6 +67,8 @@ impl SourceCounter {
             object::program(&mut object, "count_source")?.try_into()?;
         program.load().context("the kernel refused count_source")?;
         interface.namespace().run(|| {
+            // Kernels before 6.6 attach no classifier without it; the others do not mind it.
+            let _ = qdisc_add_clsact(interface.name());
             program
                 .attach(interface.name(), TcAttachType::Ingress)
                 .context("cannot attach count_source")?;

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::Namespace;
 
-const TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A server's answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,6 +14,7 @@ pub mod flood;
 pub mod frames;
 pub mod http;
 pub mod link;
+pub mod machine;
 pub mod metrics;
 pub mod netns;
 mod object;

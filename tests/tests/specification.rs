@@ -51,7 +51,8 @@ fn tests_below(root: &Path) -> BTreeSet<String> {
     names
 }
 
-/// The functions that the test runner runs in each run: marked as tests, and not ignored.
+/// The functions that the test runner runs in each run, or in a full one: marked as tests, and
+/// ignored for no other reason than that.
 fn tests_in(text: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut marks: Vec<&str> = Vec::new();
@@ -61,7 +62,10 @@ fn tests_in(text: &str) -> Vec<String> {
             continue;
         }
         let is = |start: &str| marks.iter().any(|mark| mark.starts_with(start));
-        let is_test = (is("#[test]") || is("#[tokio::test")) && !is("#[ignore");
+        let is_left_out = marks
+            .iter()
+            .any(|mark| mark.starts_with("#[ignore") && !mark.contains("test --full"));
+        let is_test = (is("#[test]") || is("#[tokio::test")) && !is_left_out;
         let function = line
             .trim_start_matches("async ")
             .strip_prefix("fn ")
@@ -98,9 +102,16 @@ fn only_what_is_run_counts_as_a_test() {
         #[test]
         #[ignore = \"takes long\"]
         fn a_test_left_out() {}
+        #[test]
+        #[ignore = \"takes long: `cargo xtask test --full`\"]
+        fn a_test_of_a_full_run() {}
     ";
     assert_eq!(
         tests_in(text),
-        ["a_test_that_runs", "another_test_that_runs"]
+        [
+            "a_test_that_runs",
+            "another_test_that_runs",
+            "a_test_of_a_full_run"
+        ]
     );
 }

@@ -12,6 +12,7 @@ mod bench;
 mod build;
 mod demo;
 mod doctor;
+mod kernels;
 mod linker;
 mod packages;
 mod progress;

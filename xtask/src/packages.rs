@@ -51,6 +51,16 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("nsenter", "util-linux", "commands inside a namespace"),
 ];
 
+/// What the full tests run beside that.
+pub(crate) const MACHINES: &[Tool] = &[
+    tool(
+        "qemu-system-x86_64",
+        "qemu-system-x86",
+        "virtual machines with older kernels",
+    ),
+    tool("busybox", "busybox-static", "the shell in these machines"),
+];
+
 /// Where Debian keeps the programs that are not on every user's `PATH`.
 const ADMIN_DIRS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
@@ -135,7 +145,8 @@ fn missing(wanted: &[Package]) -> Vec<Package> {
     missing.copied().collect()
 }
 
-fn apt_get() -> Command {
+/// `apt-get`, which asks nothing.
+pub(crate) fn apt_get() -> Command {
     let mut apt_get = Command::new("apt-get");
     apt_get.env("DEBIAN_FRONTEND", "noninteractive");
     // A machine that just booted may be installing its own updates.

@@ -170,7 +170,8 @@ fn leading_number(text: &[u8]) -> Option<u32> {
     str::from_utf8(&text[..digits]).ok()?.parse().ok()
 }
 
-fn stdout_of(command: &mut Command) -> Result<String> {
+/// What `command` prints; the error is the first line of what it says of its failure.
+pub(crate) fn stdout_of(command: &mut Command) -> Result<String> {
     let name = command.get_program().to_owned();
     let name = Path::new(&name).display();
     let output = command

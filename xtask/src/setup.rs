@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 
 use crate::{
-    linker,
-    packages::{self, Package},
+    kernels, linker,
+    packages::{self, Package, Tool},
     toolchain::{Compiler, Survey, Toolchain},
     workspace,
 };
@@ -16,11 +16,21 @@ pub(crate) fn for_build() -> Result<()> {
 
 /// That, and the programs that the tests and the demo run.
 pub(crate) fn for_tests() -> Result<()> {
-    let missing = packages::TOOLS
-        .iter()
+    with_programs(packages::TOOLS.iter())
+}
+
+/// That, and the virtual machines of the full tests with their kernels.
+pub(crate) fn for_full_tests() -> Result<()> {
+    with_programs(packages::TOOLS.iter().chain(packages::MACHINES))?;
+    kernels::fetch()
+}
+
+fn with_programs(tools: impl Iterator<Item = &'static Tool> + Clone) -> Result<()> {
+    let missing = tools
+        .clone()
         .filter(|tool| !packages::has_program(tool.program));
     provide(missing.map(|tool| tool.package).collect())?;
-    let programs: Vec<_> = packages::TOOLS.iter().map(|tool| tool.program).collect();
+    let programs: Vec<_> = tools.map(|tool| tool.program).collect();
     say!("programs: {}", programs.join(", "));
     Ok(())
 }

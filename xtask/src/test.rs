@@ -28,7 +28,11 @@ const FULL_CASES: &str = "10000";
 /// The exit code is the runner's.
 pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
     workspace::demand_root("test", "makes network namespaces and loads eBPF programs")?;
-    setup::for_tests()?;
+    if full {
+        setup::for_full_tests()?;
+    } else {
+        setup::for_tests()?;
+    }
     // What the runner builds anyway, and the binaries, in one go.
     let mut build = workspace::cargo();
     build

@@ -172,6 +172,11 @@ impl Kernel {
         program.ok()
     }
 
+    /// The program that was run once, at start.
+    pub fn startup(&mut self) -> Result<&mut Xdp> {
+        program(&mut self.ebpf, STARTUP_PROGRAM)
+    }
+
     /// What becomes of a frame, without any interface: a test-run of the program, which a plan has
     /// to have told to tell.
     pub fn judge(&mut self, frame: &[u8]) -> Result<(Verdict, Reason)> {

@@ -24,6 +24,7 @@ use anyhow::{Result, bail};
 use lab::{
     agent::{Agent, Folder, field},
     curl::{Curl, Outcome},
+    machine,
     servers::Nginx,
     stage::{INTERFACE, SERVER, SERVER_V6, Stage},
 };
@@ -33,7 +34,7 @@ const TLS_PORT: u16 = 8443;
 const PLAIN_PORT: u16 = 8080;
 
 /// Long enough for whatever comes at all, on a busy machine too.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a request is tried of which nothing is to come.
 const IN_VAIN: Duration = Duration::from_millis(1200);
 /// What curl ends with when nothing came in time.
@@ -169,4 +170,12 @@ fn stop(agent: Agent) -> Result<()> {
         stopped.log.text()
     );
     Ok(())
+}
+
+/// Those that do not depend on how fast the machine is.
+#[test]
+#[ignore = "boots virtual machines: `cargo xtask test --full`"]
+fn older_kernels_protect_alike() -> Result<()> {
+    let modules = ["bans::", "encryption::", "known::", "rules::"];
+    machine::repeat_on_older_kernels(&[&["--test-threads=1"], &modules[..]].concat())
 }

@@ -20,6 +20,7 @@ use anyhow::Result;
 use guard_common::wire::ABI_VERSION;
 use lab::{
     agent::{Agent, Folder},
+    machine,
     process::Server,
     stage::{INTERFACE, Stage},
 };
@@ -28,7 +29,7 @@ use nix::sys::signal::Signal;
 use crate::traces::{KernelObjects, assert_nothing_is_left};
 
 /// For whatever is to end.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_mins(1);
 const FLAGS: [&str; 2] = ["--iface", INTERFACE];
 
 #[test]
@@ -105,4 +106,11 @@ fn open_files(server: &Server) -> Result<usize> {
     // A connection that asked whether it is ready may still be closing.
     thread::sleep(Duration::from_millis(50));
     Ok(fs::read_dir(format!("/proc/{}/fd", server.pid()))?.count())
+}
+
+/// What depends on the kernel the most.
+#[test]
+#[ignore = "boots virtual machines: `cargo xtask test --full`"]
+fn older_kernels_start_and_stop_alike() -> Result<()> {
+    machine::repeat_on_older_kernels(&["--test-threads=1", "kill::", "reload::", "stopped"])
 }

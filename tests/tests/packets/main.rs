@@ -13,3 +13,9 @@ mod plaintext;
 mod rig;
 mod sources;
 mod tiers;
+
+#[test]
+#[ignore = "boots virtual machines: `cargo xtask test --full`"]
+fn older_kernels_judge_alike() -> anyhow::Result<()> {
+    lab::machine::repeat_on_older_kernels(&[])
+}
