@@ -1,7 +1,7 @@
 //! Prefixes and the rule for each: the address space cut into ranges, found by bisection.
 //!
-//! Each range starts where the last one ends, and has the rule of the most specific prefix around
-//! it. A table of roots says, for the leading bits of an address, which few ranges come into
+//! Each range starts where the last one ends, and has the rule that decides there: of the prefixes
+//! around it the most specific one of the first [`Layer`](crate::wire::Layer). A table of roots says, for the leading bits of an address, which few ranges come into
 //! question; it shortens the search, whose length is bounded without it.
 //!
 //! Addresses are numbers here, in the host's order.
@@ -39,17 +39,21 @@ pub struct Ipv6Range {
     pub reserved: u32,
 }
 
-/// The ranges that come into question for the addresses of a root.
+/// The ranges that come into question for the addresses of a root: the position of the first one in
+/// the low half, that of the last one in the high one. A word, since the agent changes roots that
+/// the program reads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Root {
-    /// Position of the first one.
-    pub first: u32,
-    /// Position of the last one.
-    pub last: u32,
-}
+#[repr(transparent)]
+pub struct Root(pub u64);
 
 impl Root {
+    /// The root that leads to the ranges from the one at `first` to the one at `last`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(first: u32, last: u32) -> Self {
+        Self(first as u64 | (last as u64) << 32)
+    }
+
     /// The root of an IPv4 address: its leading 16 bits.
     #[inline(always)]
     #[must_use]
@@ -73,10 +77,7 @@ impl Root {
     /// The last position of which `starts_at_or_before` holds, the first one's at the least.
     #[inline(always)]
     pub fn search(self, starts_at_or_before: impl Fn(u32) -> bool) -> u32 {
-        let Self {
-            mut first,
-            mut last,
-        } = self;
+        let (mut first, mut last) = (self.0 as u32, (self.0 >> 32) as u32);
         for _ in 0..STEPS {
             if first >= last {
                 break;
@@ -124,10 +125,7 @@ mod tests {
         let starts = [0_u32, 3, 4, 9, 20, 21];
         for first in 0..starts.len() {
             for last in first..starts.len() {
-                let root = Root {
-                    first: first as u32,
-                    last: last as u32,
-                };
+                let root = Root::new(first as u32, last as u32);
                 for address in starts[first]..30 {
                     let found = root.search(|at| starts[at as usize] <= address);
                     let expected = (first..=last).rfind(|at| starts[*at] <= address);
@@ -139,10 +137,7 @@ mod tests {
 
     #[test]
     fn the_largest_table_can_be_searched() {
-        let root = Root {
-            first: 0,
-            last: MAX_RANGES - 1,
-        };
+        let root = Root::new(0, MAX_RANGES - 1);
         for address in [0, 1, MAX_RANGES / 2, MAX_RANGES - 1] {
             assert_eq!(root.search(|at| at <= address), address);
         }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -109,11 +109,17 @@ pub struct Settings {
 pub struct Variables {
     /// Which half of the ranges holds, of IPv4 and of IPv6: 1 or 2; zero says that there are none.
     pub halves: [u32; 2],
+    /// Not zero: prefixes of the operator may be among them, of IPv4 and of IPv6. Whatever else a
+    /// single address is listed for yields to those.
+    pub operator_prefixes: [u32; 2],
 }
 
 impl Variables {
     /// Those of a program that has just been loaded.
-    pub const NONE: Self = Self { halves: [0; 2] };
+    pub const NONE: Self = Self {
+        halves: [0; 2],
+        operator_prefixes: [0; 2],
+    };
 }
 
 /// What the program answers when [`Settings::tells`]: the action, and which verdict and reason it
@@ -236,6 +242,18 @@ pub enum Rule {
     Ban = 5,
 }
 
+/// Who a rule comes from. Of the rules that hold an address those of the first layer decide, and of
+/// these the most specific one; but a ban of a single address goes before a feed's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Layer {
+    /// The operator, or the host itself: allow, deny, own addresses.
+    Operator,
+    /// A feed.
+    Feed,
+    /// The limiter.
+    Ban,
+}
+
 /// A rule as the tables hold it: a [`Rule`] in the lowest three bits, its number above.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(transparent)]
@@ -281,6 +299,35 @@ impl RuleWord {
     #[must_use]
     pub const fn number(self) -> u32 {
         self.0 >> Self::RULE_BITS
+    }
+
+    /// Who it comes from; nobody where there is no rule.
+    #[inline(always)]
+    #[must_use]
+    pub const fn layer(self) -> Option<Layer> {
+        match self.rule() {
+            Some(Rule::Allow | Rule::Deny | Rule::Own) => Some(Layer::Operator),
+            Some(Rule::Feed) => Some(Layer::Feed),
+            Some(Rule::Ban) => Some(Layer::Ban),
+            None => None,
+        }
+    }
+
+    /// Whether it decides where the `other` one holds too, however specific that is.
+    #[must_use]
+    pub fn goes_before(self, other: Self) -> bool {
+        match (self.layer(), other.layer()) {
+            (Some(own), Some(other)) => own < other,
+            (own, None) => own.is_some(),
+            (None, Some(_)) => false,
+        }
+    }
+
+    /// Whether it is the operator's, or the host's own.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_operators(self) -> bool {
+        matches!(self.layer(), Some(Layer::Operator))
     }
 }
 
@@ -417,6 +464,7 @@ pub struct Excerpt {
 const _: () = {
     assert!(size_of::<Limit>() == 24);
     assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 22);
+    assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

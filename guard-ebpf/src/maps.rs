@@ -85,14 +85,16 @@ static ADDRESSES_V4: Array<Ipv4Line> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static ADDRESSES_V6: Array<Ipv6Line> = Array::with_max_entries(1, MMAPABLE);
 
-/// Rules for prefixes. Two halves: the agent writes the one that the program does not read.
+/// Rules for prefixes. Two halves: the agent writes the one that the program does not read, or behind
+/// what is read.
 #[map]
 static RANGES_V4: Array<Ipv4Range> = Array::with_max_entries(2, MMAPABLE);
 /// The same for IPv6.
 #[map]
 static RANGES_V6: Array<Ipv6Range> = Array::with_max_entries(2, MMAPABLE);
 
-/// Which ranges an address may be in, in halves as the ranges are. Agent writes, program reads.
+/// Which ranges an address may be in, in halves as the ranges are. Agent writes, also those that are
+/// read; program reads.
 #[map]
 static ROOTS_V4: Array<Root> = Array::with_max_entries(2 * ROOTS, MMAPABLE);
 /// The same for IPv6.
@@ -231,10 +233,26 @@ pub(crate) fn half(family: Family) -> u32 {
     }
 }
 
+/// Whether prefixes of the operator may be among the ranges.
+#[inline(always)]
+pub(crate) fn has_operator_prefixes(family: Family) -> bool {
+    match family {
+        Family::V4 => variable!(operator_prefixes[0]) != 0,
+        Family::V6 => variable!(operator_prefixes[1]) != 0,
+    }
+}
+
+/// A root that the agent may be changing: all of it as it was, or all as it is.
+#[inline(always)]
+fn whole(root: Option<&Root>) -> Option<Root> {
+    // SAFETY: a valid reference, to a word that the kernel aligns as such.
+    root.map(|root| unsafe { (&raw const *root).read_volatile() })
+}
+
 /// The rule of the range that an address, in the host's order, is in.
 #[inline(always)]
 pub(crate) fn range_v4(half: u32, address: u32) -> RuleWord {
-    let Some(root) = ROOTS_V4.get((half - 1) * ROOTS + Root::of_v4(address)) else {
+    let Some(root) = whole(ROOTS_V4.get((half - 1) * ROOTS + Root::of_v4(address))) else {
         return RuleWord::NONE;
     };
     let starts = |at| {
@@ -248,7 +266,7 @@ pub(crate) fn range_v4(half: u32, address: u32) -> RuleWord {
 
 #[inline(always)]
 pub(crate) fn range_v6(half: u32, [high, low]: [u64; 2]) -> RuleWord {
-    let Some(root) = ROOTS_V6.get((half - 1) * ROOTS + Root::of_v6(high)) else {
+    let Some(root) = whole(ROOTS_V6.get((half - 1) * ROOTS + Root::of_v6(high))) else {
         return RuleWord::NONE;
     };
     let starts = |at| {

@@ -6,6 +6,7 @@ mod interfaces;
 mod offenders;
 mod reload;
 mod state;
+mod warnings;
 
 use std::{
     collections::{BTreeSet, hash_map::RandomState},
@@ -72,6 +73,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         bans: Bans::load(&config.state_dir),
         own: own_addresses(&found).await?,
         by_loopback: has_loopback(&found),
+        warnings: Vec::new(),
     };
     let plan = clock.plan(&config, &mut over);
     let mut kernel = load(&config, &plan)?;
@@ -86,6 +88,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
 
     let rules = Rules { config, over };
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines)?;
+    agent.lock().look_for_administrators(None);
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),

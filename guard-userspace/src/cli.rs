@@ -224,7 +224,7 @@ pub struct RunFlags {
         value_name = "CIDR",
         env = "GUARD_DENY",
         value_delimiter = ',',
-        value_parser = units::cidr
+        value_parser = units::denied
     )]
     pub deny: Vec<IpNet>,
 

@@ -13,6 +13,8 @@ use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::{net::UnixStream, time::timeout};
 
+use crate::entries::Done;
+
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take for a change: large lists have to be read and laid out.
@@ -54,7 +56,11 @@ pub async fn fetch<T: DeserializeOwned>(socket: &Path, path: &str) -> Result<T, 
 }
 
 /// Asks the agent on `socket` for a change: a POST of `body` to `path`.
-pub async fn change<B: Serialize>(socket: &Path, path: &str, body: &B) -> Result<(), ClientError> {
+pub async fn change<B: Serialize>(
+    socket: &Path,
+    path: &str,
+    body: &B,
+) -> Result<Done, ClientError> {
     let body = serde_json::to_vec(body).map_err(|error| ClientError::Refused(error.to_string()))?;
     let request = Request::post(path).header("content-type", "application/json");
     ask(socket, request, body, CHANGE_PATIENCE).await

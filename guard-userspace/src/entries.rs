@@ -3,7 +3,10 @@
 use std::{fmt, net::IpAddr};
 
 use clap::ValueEnum;
-use guard_common::reason::{Reason, Verdict};
+use guard_common::{
+    reason::{Reason, Verdict},
+    wire::Rule,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +39,16 @@ pub enum Origin {
     Configuration,
     /// `guard allow` or `guard deny`.
     Runtime,
+}
+
+impl Origin {
+    /// The stable word users see.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Configuration => "configuration",
+            Self::Runtime => "runtime",
+        }
+    }
 }
 
 /// An entry of a list.
@@ -82,6 +95,15 @@ pub struct Edit {
     pub reason: Option<String>,
     /// After how many seconds those that are added end.
     pub seconds: Option<u64>,
+    /// Where whoever asks is, when by SSH.
+    pub ssh_client: Option<IpAddr>,
+}
+
+/// A change that is made.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Done {
+    /// What whoever asked for it should know, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// A source that is banned for having stayed over its limit. Times are seconds since 1970.
@@ -116,9 +138,10 @@ pub struct Explanation {
     pub source: IpAddr,
     /// `pass` or `drop`: what becomes of a sound packet that keeps to the limits.
     pub verdict: String,
-    /// Why: `allow`, `deny` or `pass`.
+    /// Why: `allow`, `deny`, `feed`, `spoofed` or `pass`.
     pub reason: String,
-    /// Entries whose network holds the address. The first one, the most specific, decides.
+    /// Entries whose network holds the address. The first one decides: the operator's go before
+    /// those of feeds, and of each the most specific one.
     pub entries: Vec<Matching>,
     /// The ban it falls under, which holds where no entry decides.
     pub ban: Option<Banned>,
@@ -127,22 +150,76 @@ pub struct Explanation {
 /// An entry that holds an address.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Matching {
-    /// The entry.
-    #[serde(flatten)]
-    pub entry: Listed,
-    /// Packets it has decided since the last reload; nothing where there are too many entries for
-    /// each to have a count.
+    /// `allow`, `deny` or `feed`.
+    pub list: String,
+    /// Whom it names.
+    pub cidr: IpNet,
+    /// The name of the feed, if it is of one.
+    pub feed: Option<String>,
+    /// Where it comes from, if it is the operator's.
+    pub origin: Option<Origin>,
+    /// Why it is there.
+    pub reason: Option<String>,
+    /// When it ends, in seconds since 1970.
+    pub expires: Option<u64>,
+    /// Packets it has decided since the last reload, of a feed those that all of it has; nothing
+    /// where there are too many entries for each to have a count.
     pub packets: Option<u64>,
 }
 
+impl Matching {
+    /// An entry of the operator.
+    pub(crate) fn of_operator(entry: Listed, packets: Option<u64>) -> Self {
+        Self {
+            list: entry.list.to_string(),
+            cidr: entry.cidr,
+            feed: None,
+            origin: Some(entry.origin),
+            reason: entry.reason,
+            expires: entry.expires,
+            packets,
+        }
+    }
+
+    /// An entry of a feed.
+    pub(crate) fn of_feed(cidr: IpNet, name: &str, packets: Option<u64>) -> Self {
+        Self {
+            list: "feed".to_owned(),
+            cidr,
+            feed: Some(name.to_owned()),
+            origin: None,
+            reason: None,
+            expires: None,
+            packets,
+        }
+    }
+
+    fn render(&self) -> String {
+        let who = self.feed.as_deref().or(self.origin.map(Origin::name));
+        line(
+            (&self.list, self.cidr, who.unwrap_or("-")),
+            self.expires,
+            self.reason.as_deref(),
+        )
+    }
+}
+
 impl Explanation {
-    /// Of the entries that hold an address, the most specific one first, and of its ban.
-    pub(crate) fn new(source: IpAddr, entries: Vec<Matching>, ban: Option<Banned>) -> Self {
-        let (verdict, reason) = match entries.first().map(|first| first.entry.list) {
-            Some(List::Deny) => (Verdict::Drop, Reason::Deny),
-            Some(List::Allow) => (Verdict::Pass, Reason::Allow),
-            None if ban.is_some() => (Verdict::Drop, Reason::Ban),
+    /// What `decides` for a packet, the entries that hold its source, the first one first, and its
+    /// ban.
+    pub(crate) fn new(
+        source: IpAddr,
+        decides: Option<Rule>,
+        entries: Vec<Matching>,
+        ban: Option<Banned>,
+    ) -> Self {
+        let (verdict, reason) = match decides {
             None => (Verdict::Pass, Reason::Pass),
+            Some(Rule::Allow) => (Verdict::Pass, Reason::Allow),
+            Some(Rule::Deny) => (Verdict::Drop, Reason::Deny),
+            Some(Rule::Own) => (Verdict::Drop, Reason::Spoofed),
+            Some(Rule::Feed) => (Verdict::Drop, Reason::Feed),
+            Some(Rule::Ban) => (Verdict::Drop, Reason::Ban),
         };
         Self {
             source,
@@ -171,12 +248,11 @@ impl Explanation {
         if let Some(ban) = ban {
             text = format!("{text}  ban    {}\n", ban.render());
         }
-        entries
-            .iter()
-            .fold(text, |text, Matching { entry, packets }| {
-                let packets = packets.map_or("-".to_owned(), |packets| packets.to_string());
-                format!("{text}  {}  {packets} packets\n", entry.render())
-            })
+        entries.iter().fold(text, |text, entry| {
+            let packets = entry.packets;
+            let packets = packets.map_or("-".to_owned(), |packets| packets.to_string());
+            format!("{text}  {}  {packets} packets\n", entry.render())
+        })
     }
 }
 
@@ -207,19 +283,24 @@ fn time_text(seconds: u64) -> String {
 impl Listed {
     /// One line for people.
     pub fn render(&self) -> String {
-        let origin = match self.origin {
-            Origin::Configuration => "configuration",
-            Origin::Runtime => "runtime",
-        };
-        let end = self
-            .expires
-            .map(|expires| format!("until {}", time_text(expires)));
-        let list = self.list.to_string();
-        let reason = self.reason.as_deref().unwrap_or("-");
-        let end = end.as_deref().unwrap_or("stays");
-        format!(
-            "{list:<5}  {:<24} {origin:<13} {end:<26} {reason}",
-            self.cidr.to_string()
+        line(
+            (&self.list.to_string(), self.cidr, self.origin.name()),
+            self.expires,
+            self.reason.as_deref(),
         )
     }
+}
+
+fn line(
+    (list, cidr, who): (&str, IpNet, &str),
+    expires: Option<u64>,
+    reason: Option<&str>,
+) -> String {
+    let end = expires.map(|expires| format!("until {}", time_text(expires)));
+    let reason = reason.unwrap_or("-");
+    let end = end.as_deref().unwrap_or("stays");
+    format!(
+        "{list:<5}  {:<24} {who:<13} {end:<26} {reason}",
+        cidr.to_string()
+    )
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    entries::{Banned, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     metrics,
     status::Status,
 };
@@ -25,9 +25,9 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The agent at this moment.
     fn status(&self) -> anyhow::Result<Status>;
     /// Reads the configuration again and puts it in force.
-    fn reload(&self) -> anyhow::Result<()>;
+    fn reload(&self) -> anyhow::Result<Done>;
     /// Changes a list.
-    fn edit(&self, edit: Edit) -> anyhow::Result<()>;
+    fn edit(&self, edit: Edit) -> anyhow::Result<Done>;
     /// The entries of a list.
     fn entries(&self, list: List) -> Vec<Listed>;
     /// Who is banned.
@@ -101,7 +101,7 @@ async fn bans<S: Source>(State(source): State<Arc<S>>) -> Response {
 }
 
 async fn unban<S: Source>(State(source): State<Arc<S>>, Json(request): Json<Unban>) -> Response {
-    done(source.unban(&request))
+    done(source.unban(&request).map(|()| Done::default()))
 }
 
 async fn explain<S: Source>(State(source): State<Arc<S>>, Path(address): Path<IpAddr>) -> Response {
@@ -109,9 +109,9 @@ async fn explain<S: Source>(State(source): State<Arc<S>>, Path(address): Path<Ip
 }
 
 /// Whether a change is made; what hinders it is for whoever asked.
-fn done(done: anyhow::Result<()>) -> Response {
+fn done(done: anyhow::Result<Done>) -> Response {
     match done {
-        Ok(()) => Json(()).into_response(),
+        Ok(done) => Json(done).into_response(),
         Err(error) => (StatusCode::UNPROCESSABLE_ENTITY, format!("{error:#}\n")).into_response(),
     }
 }

@@ -16,4 +16,5 @@ pub mod logging;
 mod metrics;
 mod redact;
 pub mod replay;
+pub mod ssh;
 pub mod status;

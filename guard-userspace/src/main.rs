@@ -16,9 +16,9 @@ use guard::{
     client::{self, ClientError},
     config::{Config, ConfigErrors, Style},
     doctor,
-    entries::{Banned, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     logging::Log,
-    replay,
+    replay, ssh,
     status::Status,
 };
 use serde::Serialize;
@@ -117,6 +117,7 @@ async fn entries(list: List, command: EntryCommand) -> ExitCode {
                 remove: Vec::new(),
                 reason: flags.reason,
                 seconds: flags.period.map(|period| period.as_secs()),
+                ssh_client: ssh::client(),
             };
             (edit, flags.agent)
         }
@@ -127,6 +128,7 @@ async fn entries(list: List, command: EntryCommand) -> ExitCode {
                 remove: flags.cidrs,
                 reason: None,
                 seconds: None,
+                ssh_client: None,
             };
             (edit, flags.agent)
         }
@@ -162,9 +164,14 @@ fn answer<T: Serialize>(
 }
 
 /// Says whether the agent did what it was asked for; `refused` is the exit code when it did not.
-fn changed(asked: Result<(), ClientError>, refused: u8) -> ExitCode {
+fn changed(asked: Result<Done, ClientError>, refused: u8) -> ExitCode {
     match asked {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(done) => {
+            for warning in done.warnings {
+                say(&format!("guard: warning: {warning}\n"));
+            }
+            ExitCode::SUCCESS
+        }
         Err(error) => no_answer(&error, refused),
     }
 }

@@ -31,6 +31,9 @@ pub struct Status {
     /// Sources that are banned.
     #[serde(default)]
     pub bans: u64,
+    /// Rules that are against this host or those who administer it, a sentence each.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Events of single packets.
     pub events: EventStatus,
     /// Lines of the log that were left out since nobody read it.
@@ -90,7 +93,7 @@ pub struct ServiceStatus {
 /// A list of rules.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct RuleStatus {
-    /// `allow` or `deny`.
+    /// `allow`, `deny` or `feed`.
     pub list: String,
     /// Entries configured.
     pub configured: u64,
@@ -153,6 +156,9 @@ impl Status {
             duration_text(self.uptime_seconds),
             self.pid
         )?;
+        for warning in &self.warnings {
+            writeln!(text, "warning: {warning}")?;
+        }
         for interface in &self.interfaces {
             interface.render_into(text)?;
         }

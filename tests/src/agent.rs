@@ -283,8 +283,10 @@ pub fn binary() -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Keeps the caller's own `GUARD_…` variables, each of which is a flag, from the agent under test.
+/// Keeps the caller's own `GUARD_…` variables, each of which is a flag, from the agent under test, and
+/// where the caller is.
 pub fn without_settings(command: &mut Command) {
+    command.env_remove("SSH_CONNECTION");
     let names = env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_string_lossy().starts_with("GUARD_")) {
         command.env_remove(name);

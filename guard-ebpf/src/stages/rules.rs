@@ -1,5 +1,6 @@
 //! The operator's allow and deny entries: the most specific one decides. The host's own addresses
-//! are among them, since nobody else has them.
+//! are among them, since nobody else has them. Where the operator says nothing, feeds decide, then
+//! bans.
 
 use guard_common::{
     facts::Facts,
@@ -37,15 +38,33 @@ impl Standing {
 #[inline(always)]
 pub(crate) fn of(facts: &Facts) -> RuleWord {
     match facts.source() {
-        Address::V4(word) => match maps::address_v4(word) {
-            RuleWord::NONE => of_prefix_v4(word),
-            rule => rule,
-        },
-        Address::V6(words) => match maps::address_v6(words) {
-            RuleWord::NONE => of_prefix_v6(words),
-            rule => rule,
-        },
+        Address::V4(word) => {
+            let listed = maps::address_v4(word);
+            decided(listed, Family::V4).unwrap_or_else(|| deciding(listed, of_prefix_v4(word)))
+        }
+        Address::V6(words) => {
+            let listed = maps::address_v6(words);
+            decided(listed, Family::V6).unwrap_or_else(|| deciding(listed, of_prefix_v6(words)))
+        }
     }
+}
+
+/// The rule of the single address, where no prefix can say otherwise: it is the operator's, or no
+/// prefix is.
+#[inline(always)]
+fn decided(listed: RuleWord, family: Family) -> Option<RuleWord> {
+    let stands = listed.is_operators() || listed.is_some() && !maps::has_operator_prefixes(family);
+    stands.then_some(listed)
+}
+
+/// Of the rules for the single address, which is not the operator's, and for the prefixes around it
+/// the one that decides.
+#[inline(always)]
+fn deciding(listed: RuleWord, around: RuleWord) -> RuleWord {
+    if listed.is_some() && !around.is_operators() {
+        return listed;
+    }
+    around
 }
 
 /// Nobody else has the host's own addresses.
@@ -90,7 +109,7 @@ fn of_prefix_v6([high, low]: [u64; 2]) -> RuleWord {
     }
 }
 
-/// The rule of the most specific prefix around an address. A function of its own, which the
+/// The rule of the prefixes around an address. A function of its own, which the
 /// verifier goes through once and not once for each way that leads here. On some processors a call
 /// costs ten nanoseconds, so there is none where there are no prefixes.
 #[unsafe(no_mangle)]

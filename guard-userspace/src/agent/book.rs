@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use crate::{
     config::Entry,
     entries::{List, Listed, Origin},
+    kernel::FeedRules,
 };
 
 /// What the entries are kept in, in the state folder.
@@ -34,7 +35,7 @@ pub(super) struct Book {
 /// A network that the agent was told of.
 #[derive(Clone, Debug, Default)]
 struct Slot {
-    /// What the configuration says of it, for as long as it is in force.
+    /// What else is said of it, by the configuration or a feed, for as long as it is in force.
     beneath: Option<RuleWord>,
     allow: Option<Kept>,
     deny: Option<Kept>,
@@ -57,7 +58,7 @@ impl Slot {
         }
     }
 
-    /// At equal length allow wins.
+    /// At equal length allow wins, and the operator goes before everybody else.
     fn rule(&self) -> Option<RuleWord> {
         let word = |rule, kept: &Kept| RuleWord::new(rule, kept.number);
         let beneath = |rule| self.beneath.filter(|word| word.rule() == Some(rule));
@@ -68,6 +69,7 @@ impl Slot {
             .or(allowed)
             .or(beneath(Rule::Deny))
             .or(denied)
+            .or(self.beneath)
     }
 
     fn is_empty(&self) -> bool {
@@ -129,14 +131,18 @@ impl Book {
             .with_context(|| format!("cannot write {}", path.display()))
     }
 
-    /// Lays the book over `rules`, those of a configuration whose own entries that end are `ending`.
+    /// Lays the book over `rules` and `feeds`, those of a configuration whose own entries that end are
+    /// `ending`.
     pub(super) fn lay_over(
         &mut self,
         rules: &mut Vec<(IpNet, RuleWord)>,
+        feeds: &[FeedRules],
         ending: &[(List, Entry)],
         now: u64,
     ) {
-        let highest = rules.iter().map(|(_, rule)| rule.number()).max();
+        let words = rules.iter().map(|(_, rule)| *rule);
+        let words = words.chain(feeds.iter().map(|feed| feed.word));
+        let highest = words.map(RuleWord::number).max();
         self.next = highest.map_or(0, |highest| highest + 1);
         let runtime: Vec<Listed> = self.runtime().collect();
         self.slots.clear();
@@ -172,6 +178,10 @@ impl Book {
             }
             None => true,
         });
+        for (cidr, slot) in &mut self.slots {
+            let listed = || feeds.iter().find_map(|feed| feed.of(*cidr));
+            slot.beneath = slot.beneath.or_else(listed);
+        }
         let laid = self
             .slots
             .iter()
@@ -318,13 +328,13 @@ mod tests {
         let mut book = Book::default();
         let denied = RuleWord::new(Rule::Deny, 0);
         let mut rules = vec![(net("192.0.2.0/24"), denied), (net("10.0.0.0/8"), denied)];
-        book.lay_over(&mut rules, &[], NOW);
+        book.lay_over(&mut rules, &[], &[], NOW);
         assert_eq!(rules.len(), 2);
 
         let in_force = |_| Some(denied);
         let added = book.add(List::Allow, vec![new("192.0.2.0/24", None)], in_force);
         assert_eq!(says(added[0]), Some(Rule::Allow));
-        book.lay_over(&mut rules, &[], NOW);
+        book.lay_over(&mut rules, &[], &[], NOW);
         let rule = rules.iter().find(|(cidr, _)| *cidr == net("192.0.2.0/24"));
         assert_eq!(
             says((net("::/0"), rule.map(|(_, rule)| *rule))),
@@ -336,6 +346,40 @@ mod tests {
             .expect("it is there");
         assert_eq!(taken[0].1, Some(denied));
         assert_eq!(book.list().count(), 0);
+    }
+
+    #[test]
+    fn what_a_feed_says_comes_back_too() {
+        let feed = FeedRules {
+            word: RuleWord::new(Rule::Feed, 0),
+            nets: [net("192.0.2.0/24"), net("198.51.100.7/32")].into(),
+        };
+        let mut book = Book::default();
+        // Told while it runs, and told before a reload.
+        for reloaded in [false, true] {
+            for cidr in &*feed.nets {
+                let entry = vec![new(&cidr.to_string(), None)];
+                let added = book.add(List::Deny, entry, |net| feed.of(net));
+                assert_eq!(says(added[0]), Some(Rule::Deny));
+            }
+            let mut rules = Vec::new();
+            if reloaded {
+                book.lay_over(&mut rules, &[feed.clone()], &[], NOW);
+                assert_eq!(rules.len(), 2);
+                assert!(
+                    rules.iter().all(|(_, rule)| rule.number() > 0),
+                    "a number of its own"
+                );
+            }
+            let taken = book.remove(List::Deny, &feed.nets).expect("they are there");
+            assert_eq!(
+                taken,
+                feed.nets
+                    .iter()
+                    .map(|net| (*net, Some(feed.word)))
+                    .collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]
@@ -391,11 +435,11 @@ mod tests {
         };
         let denied = (net("192.0.2.0/24"), RuleWord::new(Rule::Deny, 0));
         let mut rules = vec![denied];
-        book.lay_over(&mut rules, &[ending(NOW + 1)], NOW);
+        book.lay_over(&mut rules, &[], &[ending(NOW + 1)], NOW);
         assert_eq!(says((rules[0].0, Some(rules[0].1))), Some(Rule::Allow));
         assert_eq!(book.expire(NOW + 1), [(denied.0, Some(denied.1))]);
         let mut rules = vec![denied];
-        book.lay_over(&mut rules, &[ending(NOW)], NOW);
+        book.lay_over(&mut rules, &[], &[ending(NOW)], NOW);
         assert_eq!(rules, [denied], "it has ended before");
     }
 }

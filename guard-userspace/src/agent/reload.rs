@@ -17,12 +17,14 @@ use tracing::{error, info, warn};
 use super::{
     book::{self, Book, Change, New},
     state::{Agent, Inner},
+    warnings::{self, ShutOut},
 };
 use crate::{
     bans::Bans,
-    config::{Config, Entry, Style},
-    entries::{Edit, Explanation, List, Listed, Matching},
+    config::{Config, Entry, Style, units},
+    entries::{Done, Edit, Explanation, List, Listed, Matching},
     kernel::{NoRoom, Plan, Tick},
+    ssh,
 };
 
 /// What every program of this agent has in common.
@@ -36,8 +38,9 @@ impl Clock {
     /// What the kernel side is told of a configuration and what is laid over it.
     pub(super) fn plan(self, config: &Config, over: &mut Over) -> Plan {
         let mut plan = Plan::new(config, self.tick, self.hash_seed);
+        let feeds = plan.feeds.clone();
         plan.lay_over(|rules| {
-            over.book.lay_over(rules, &over.ending, book::now());
+            over.book.lay_over(rules, &feeds, &over.ending, book::now());
             if config.protect_self {
                 claim(rules, &over.own);
             }
@@ -45,6 +48,7 @@ impl Clock {
                 over.bans.lay_under(rules, book::now());
             }
         });
+        over.warn_of_own(config);
         if over.by_loopback {
             plan.settings.refuses_land = 0;
         }
@@ -65,6 +69,25 @@ pub(super) struct Over {
     pub(super) own: BTreeSet<IpAddr>,
     /// A loopback is protected, on which the host writes to itself.
     pub(super) by_loopback: bool,
+    /// What there is to say of the configuration and the addresses of this host.
+    pub(super) warnings: Vec<String>,
+}
+
+impl Over {
+    /// Says, once, what of the configuration is against this host.
+    fn warn_of_own(&mut self, config: &Config) {
+        let own = config
+            .protect_self
+            .then(|| warnings::of_own(config, &self.own));
+        let own = own.unwrap_or_default();
+        for warning in own
+            .iter()
+            .filter(|warning| !self.warnings.contains(warning))
+        {
+            warn!("{warning}");
+        }
+        self.warnings = own;
+    }
 }
 
 impl Over {
@@ -81,9 +104,6 @@ impl Over {
 fn claim(rules: &mut Vec<(IpNet, RuleWord)>, own: &BTreeSet<IpAddr>) {
     rules.retain(|(net, _)| {
         let is_own = net.prefix_len() == net.max_prefix_len() && own.contains(&net.addr());
-        if is_own {
-            warn!(%net, "an entry names an address of this host: it is not in force");
-        }
         !is_own
     });
     let word = RuleWord::new(Rule::Own, 0);
@@ -119,7 +139,7 @@ impl Agent {
 
     /// Reads the configuration again and puts it in force, whole and at one instant on each
     /// interface.
-    pub(super) fn reload(&self) -> Result<()> {
+    pub(super) fn reload(&self) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
         let done = self.try_reload(&mut inner);
@@ -134,7 +154,11 @@ impl Agent {
                 "the configuration is not taken; what was in force stays"
             ),
         }
-        done
+        done?;
+        inner.look_for_administrators(None);
+        Ok(Done {
+            warnings: inner.warnings(),
+        })
     }
 
     fn try_reload(&self, inner: &mut Inner) -> Result<()> {
@@ -156,14 +180,22 @@ impl Agent {
     }
 
     /// Adds entries to a list and takes others off: all of it, or nothing.
-    pub(super) fn edit(&self, edit: Edit) -> Result<()> {
+    pub(super) fn edit(&self, edit: Edit) -> Result<Done> {
         let Edit {
             list,
             add,
             remove,
             reason,
             seconds,
+            ssh_client,
         } = edit;
+        if let Some(everyone) = add.iter().find(|cidr| units::is_everyone(**cidr)) {
+            ensure!(
+                list != List::Deny,
+                "{everyone} is everyone: if that is meant, add a [[deny]] with `everyone = true` to \
+                 the configuration, and `guard reload`"
+            );
+        }
         let now = book::now();
         let expires = seconds.map(|seconds| now.saturating_add(seconds));
         let new = |cidr: IpNet| New {
@@ -185,17 +217,21 @@ impl Agent {
             let word = inner.kernel.rule(cidr);
             word.filter(|word| word.rule() != Some(Rule::Ban))
         };
-        changes.extend(book.add(list, add.into_iter().map(new).collect(), in_force));
+        changes.extend(book.add(list, add.iter().copied().map(new).collect(), in_force));
         inner.rules.over.uncover(&mut changes);
         let done = self
             .apply(inner, &changes)
             .and_then(|()| inner.rules.over.book.save(&inner.rules.config.state_dir));
-        match &done {
-            Ok(()) => info!(%list, entries = changes.len(), "entries changed"),
+        if let Err(error) = done {
             // What the kernel was told is told again, with what is in the book, by a reload.
-            Err(_) => inner.rules.over.book = before,
+            inner.rules.over.book = before;
+            return Err(error);
         }
-        done
+        info!(%list, entries = changes.len(), "entries changed");
+        if list == List::Allow || add.is_empty() {
+            return Ok(Done::default());
+        }
+        Ok(inner.warn_of_denied(&add, ssh_client))
     }
 
     /// Takes off the entries that have ended.
@@ -252,22 +288,51 @@ impl Agent {
     /// What decides for packets of an address.
     pub(super) fn explain(&self, address: IpAddr) -> Explanation {
         let inner = self.lock();
-        let whole = IpNet::from(address.to_canonical());
-        let lengths = (0..=whole.max_prefix_len()).rev();
-        let rules = lengths.filter_map(|len| {
-            let cidr = IpNet::new(whole.addr(), len).ok()?.trunc();
-            let word = inner.kernel.rule(cidr)?;
-            let entry = inner.entry(cidr, word)?;
+        let rules = warnings::deciding(&inner.kernel, address);
+        let decides = rules.first().and_then(|(_, word)| word.rule());
+        let entries = rules.iter().filter_map(|(cidr, word)| {
             let packets = inner.kernel.counters.rule_hits(word.number());
-            Some(Matching { entry, packets })
+            if let Some(name) = inner.rules.feed(*word) {
+                return Some(Matching::of_feed(*cidr, name, packets));
+            }
+            let entry = inner.entry(*cidr, *word)?;
+            Some(Matching::of_operator(entry, packets))
         });
         let ban = inner.rules.over.bans.around(address, book::now());
-        Explanation::new(address, rules.collect(), ban)
+        Explanation::new(address, decides, entries.collect(), ban)
     }
 }
 
 impl Inner {
-    /// The entry that a rule comes from.
+    /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
+    /// the rules shut out.
+    pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {
+        self.peers = ssh::peers();
+        self.peers.extend(ssh_client);
+        let shut_out = warnings::shut_out(self, &self.peers);
+        for peer in &shut_out {
+            warn!("{}", peer.sentence());
+        }
+        shut_out
+    }
+
+    /// What whoever has denied these networks should know.
+    fn warn_of_denied(&mut self, denied: &[IpNet], ssh_client: Option<IpAddr>) -> Done {
+        let own = warnings::of_own_denied(denied.iter().copied(), &self.rules);
+        if let Some(own) = &own {
+            warn!("{own}");
+        }
+        let shut_out = self.look_for_administrators(ssh_client).into_iter();
+        let now = shut_out.filter(|peer| denied.contains(&peer.net));
+        Done {
+            warnings: own
+                .into_iter()
+                .chain(now.map(|peer| peer.sentence()))
+                .collect(),
+        }
+    }
+
+    /// The entry of the operator that a rule comes from.
     fn entry(&self, cidr: IpNet, word: RuleWord) -> Option<Listed> {
         let list = match word.rule()? {
             Rule::Allow => List::Allow,
@@ -276,7 +341,9 @@ impl Inner {
         };
         let config = &self.rules.config;
         let mut configured = config.allow.iter().chain(&config.deny);
-        match configured.nth(word.number() as usize) {
+        // Feeds have the first numbers.
+        let position = (word.number() as usize).checked_sub(config.feeds.len())?;
+        match configured.nth(position) {
             Some(entry) => Some(Listed::configured(list, entry)),
             None => self
                 .rules

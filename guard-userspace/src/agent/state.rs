@@ -1,6 +1,7 @@
 //! The running agent: what it holds, and what it says of itself.
 
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     process,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     cli::RunFlags,
     config::{Config, Encryption, OnPlaintext, Service},
-    entries::{Banned, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     http::Source,
     interface::Interface,
     kernel::{Kernel, RuleCounts},
@@ -47,6 +48,8 @@ pub(super) struct Inner {
     pub(super) interfaces: Interfaces,
     pub(super) kernel: Kernel,
     pub(super) rules: Rules,
+    /// Who has an SSH connection to this host, when that was last looked at.
+    pub(super) peers: BTreeSet<IpAddr>,
     pub(super) loaded_at: SystemTime,
     pub(super) reload_failed: bool,
 }
@@ -78,6 +81,7 @@ impl Agent {
                 interfaces,
                 kernel,
                 rules,
+                peers: BTreeSet::new(),
                 loaded_at: SystemTime::now(),
                 reload_failed: false,
             }),
@@ -144,6 +148,7 @@ impl Source for Agent {
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
             bans: inner.rules.over.bans.count(book::now()) as u64,
+            warnings: inner.warnings(),
             events: EventStatus {
                 emitted: events.emitted,
                 suppressed: events.suppressed,
@@ -163,11 +168,11 @@ impl Source for Agent {
         })
     }
 
-    fn reload(&self) -> Result<()> {
+    fn reload(&self) -> Result<Done> {
         Self::reload(self)
     }
 
-    fn edit(&self, edit: Edit) -> Result<()> {
+    fn edit(&self, edit: Edit) -> Result<Done> {
         Self::edit(self, edit)
     }
 
@@ -257,6 +262,12 @@ impl Inner {
         configured + others.count()
     }
 
+    /// How many entries the feeds have, each counted once.
+    fn listed_by_feeds(&self) -> usize {
+        let feeds = self.rules.config.feeds.iter();
+        feeds.map(|feed| feed.nets.len()).sum()
+    }
+
     fn rule_status(&self, in_force: RuleCounts) -> Vec<RuleStatus> {
         let list = |name: &str, configured: usize, in_force| RuleStatus {
             list: name.to_owned(),
@@ -266,6 +277,7 @@ impl Inner {
         vec![
             list("allow", self.configured(List::Allow), in_force.allow),
             list("deny", self.configured(List::Deny), in_force.deny),
+            list("feed", self.listed_by_feeds(), in_force.feed),
         ]
     }
 }

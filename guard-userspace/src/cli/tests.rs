@@ -99,6 +99,7 @@ fn every_flag_reaches_the_configuration() {
             { "cidr": "203.0.113.0/24", "reason": null },
             { "cidr": "198.51.100.1/32", "reason": null },
         ],
+        "feeds": [],
     });
     assert_eq!(json, expected);
 }

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -17,6 +18,8 @@ pub use self::problem::{ConfigErrors, Problem, Style};
 pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
 use crate::{cli::RunFlags, entries::List};
 
+mod feeds;
+mod list;
 mod problem;
 mod rate;
 mod raw;
@@ -35,6 +38,10 @@ pub const MAX_INTERFACES: usize = 16;
 pub const MAX_SERVICES: usize = 64;
 /// The largest configuration file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
+/// The most feeds.
+pub const MAX_FEEDS: usize = 64;
+/// The largest file of a feed, in bytes.
+pub const MAX_FEED_BYTES: u64 = 256 << 20;
 
 /// Where the control socket is unless `--socket` says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/guard/guard.sock";
@@ -66,6 +73,8 @@ pub struct Config {
     pub allow: Vec<Entry>,
     /// Networks to drop, each once.
     pub deny: Vec<Entry>,
+    /// Lists of others, at most [`MAX_FEEDS`], names unique.
+    pub feeds: Vec<Feed>,
 }
 
 impl Config {
@@ -94,7 +103,8 @@ impl Config {
         resolve::for_replay(file)
     }
 
-    /// Reads a configuration from `text`, called `name` in what goes wrong.
+    /// Reads a configuration from `text`, called `name` in what goes wrong. Files that it names are
+    /// looked for as if it lay there.
     ///
     /// # Errors
     /// Every problem of the text at once.
@@ -126,6 +136,19 @@ impl Config {
             let noun = if count == 1 { one } else { many };
             // Writing to a string cannot fail.
             let _ = write!(summary, "{separator}{count} {noun}");
+        }
+        if !self.feeds.is_empty() {
+            let entries: usize = self.feeds.iter().map(|feed| feed.nets.len()).sum();
+            let noun = if self.feeds.len() == 1 {
+                "feed"
+            } else {
+                "feeds"
+            };
+            let _ = write!(
+                summary,
+                ", {} {noun} with {entries} entries",
+                self.feeds.len()
+            );
         }
         summary
     }
@@ -365,6 +388,22 @@ pub struct Entry {
     /// When it ends, in seconds since 1970; nothing when it stays.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<u64>,
+}
+
+/// A list that somebody else makes: denied, unless the operator says otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Feed {
+    /// What it is called: `[a-z0-9_-]{1,32}`, unique.
+    pub name: String,
+    /// Where it was read.
+    pub file: PathBuf,
+    /// Its networks in ascending order, each once, without those of earlier feeds.
+    #[serde(rename = "entries", serialize_with = "length")]
+    pub nets: Arc<[IpNet]>,
+}
+
+fn length<S: Serializer>(nets: &Arc<[IpNet]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u64(nets.len() as u64)
 }
 
 #[expect(clippy::ref_option, reason = "the signature serde asks for")]

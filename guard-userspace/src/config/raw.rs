@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::feeds::{self, RawFeed};
 use super::problem::Problem;
 use super::rate::RateSetting;
 use super::schema::{
@@ -26,6 +28,7 @@ pub(super) struct RawConfig {
     pub(super) services: Vec<RawService>,
     pub(super) allow: Vec<Entry>,
     pub(super) deny: Vec<Entry>,
+    pub(super) feeds: Vec<RawFeed>,
 }
 
 /// What `[limits]` says.
@@ -110,6 +113,7 @@ impl RawConfig {
             services: services::read(walk, &top),
             allow: entries(walk, &top, "allow", &ALLOW),
             deny: entries(walk, &top, "deny", &DENY),
+            feeds: feeds::read(walk, &top),
         }
     }
 }
@@ -246,6 +250,7 @@ fn entries(walk: &mut Walk, top: &Section<'_, '_>, key: &str, kind: &'static Kin
             .text(&section, "reason", "monitoring", units::reason)
             .map(value);
         let expires = expires(walk, &section);
+        refuse_everyone(walk, &section, cidr.as_ref());
         entries.extend(cidr.map(|(cidr, _)| Entry {
             cidr,
             reason,
@@ -253,6 +258,27 @@ fn entries(walk: &mut Walk, top: &Section<'_, '_>, key: &str, kind: &'static Kin
         }));
     }
     entries
+}
+
+/// Who denies everyone has to say so, and nobody else.
+fn refuse_everyone(walk: &mut Walk, section: &Section<'_, '_>, cidr: Option<&Located<IpNet>>) {
+    let meant = walk.flag(section, "everyone");
+    let Some((cidr, span)) = cidr.filter(|_| section.kind.keys.contains(&"everyone")) else {
+        return;
+    };
+    match (units::is_everyone(*cidr), meant) {
+        (true, None | Some((false, _))) => walk.refuse(
+            span.clone(),
+            format!("`{cidr}` denies everyone"),
+            "name the networks that are meant; or, if everyone is, add `everyone = true` here",
+        ),
+        (false, Some((true, span))) => walk.refuse(
+            span,
+            format!("`{cidr}` is not everyone"),
+            "remove `everyone`, which goes with 0.0.0.0/0 and ::/0 only",
+        ),
+        _ => {}
+    }
 }
 
 /// When an entry ends: a string or a date and time of TOML, either with an offset from UTC.

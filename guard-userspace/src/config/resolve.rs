@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::feeds;
 use super::problem::{ConfigErrors, Problem};
 use super::rate::{MAX_UNITS, Rate, RateSetting};
 use super::raw::{self, RawConfig, RawLimits, RawServiceLimits};
@@ -89,7 +90,8 @@ impl Source {
 
     fn resolve(self, flags: &RunFlags, needs_interface: bool) -> Result<Config, ConfigErrors> {
         let (raw, mut problems) = raw::parse(&self.text);
-        let config = layer(raw, flags, &mut problems);
+        let folder = Path::new(&self.name).parent().unwrap_or(Path::new(""));
+        let config = layer(raw, folder, flags, &mut problems);
         if needs_interface && config.interfaces.is_empty() {
             problems.push(Problem::overall(
                 "no interface to protect",
@@ -145,8 +147,9 @@ fn not_utf8(error: &FromUtf8Error) -> Problem {
     )
 }
 
-fn layer(raw: RawConfig, flags: &RunFlags, problems: &mut Vec<Problem>) -> Config {
-    Config {
+/// `folder` is where the files are that the configuration names.
+fn layer(raw: RawConfig, folder: &Path, flags: &RunFlags, problems: &mut Vec<Problem>) -> Config {
+    let config = Config {
         interfaces: interfaces(raw.interfaces.unwrap_or_default(), flags, problems),
         xdp_mode: flags.xdp_mode.or(raw.xdp_mode).unwrap_or_default(),
         dry_run: flags.dry_run.or(raw.dry_run).unwrap_or_default(),
@@ -159,7 +162,10 @@ fn layer(raw: RawConfig, flags: &RunFlags, problems: &mut Vec<Problem>) -> Confi
         services: services(raw.services, burst(&raw.limits), flags, problems),
         allow: entries(raw.allow, &flags.allow),
         deny: entries(raw.deny, &flags.deny),
-    }
+        feeds: feeds::load(raw.feeds, folder, problems),
+    };
+    feeds::refuse_too_many((&config.feeds, &config.allow, &config.deny), problems);
+    config
 }
 
 fn path(flag: Option<&PathBuf>, default: &str) -> PathBuf {

@@ -251,7 +251,7 @@ fn unknown_key_help(key: &str, kind: &Kind) -> String {
 const FLAGS_ONLY: [&str; 5] = ["socket", "state_dir", "bpffs", "log_format", "confirm"];
 
 /// Every kind of table, in the order of the contract.
-const KINDS: [&Kind; 9] = [
+const KINDS: [&Kind; 10] = [
     &TOP,
     &LIMITS,
     &AGGREGATE,
@@ -261,6 +261,7 @@ const KINDS: [&Kind; 9] = [
     &SERVICE_LIMITS,
     &ALLOW,
     &DENY,
+    &FEED,
 ];
 
 pub(super) const TOP: Kind = Kind {
@@ -330,5 +331,9 @@ pub(super) const ALLOW: Kind = Kind {
 };
 pub(super) const DENY: Kind = Kind {
     name: "[[deny]]",
-    keys: &["cidr", "reason", "expires"],
+    keys: &["cidr", "reason", "expires", "everyone"],
+};
+pub(super) const FEED: Kind = Kind {
+    name: "[[feed]]",
+    keys: &["name", "file", "url", "refresh", "everyone"],
 };

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod bad;
+mod feeds;
 
 fn accepted(text: &str) -> Config {
     match Config::parse("guard.toml", text) {
@@ -272,6 +273,10 @@ fn a_configuration_as_json_reads_like_its_toml() {
 #[test]
 fn the_documented_examples_are_valid() {
     let page = include_str!("../../../docs/CONFIGURATION.md");
+    // What the examples name lies beside them.
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("drop.netset"), "192.0.2.0/24").expect("a list");
+    let name = folder.path().join("guard.toml");
     let blocks: Vec<&str> = page
         .split("```toml\n")
         .skip(1)
@@ -279,7 +284,9 @@ fn the_documented_examples_are_valid() {
         .collect();
     assert!(!blocks.is_empty());
     for block in blocks {
-        accepted(block);
+        if let Err(errors) = Config::parse(&name.to_string_lossy(), block) {
+            panic!("refused:\n{}", errors.render(Style::Plain));
+        }
     }
 }
 

@@ -9,7 +9,6 @@ use super::schema::{Section, Walk};
 /// Refuses what `section` asks for and nothing does yet.
 pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "on_stop", &Today::Text("detach"));
-    refuse_unless(walk, section, "feed", &Today::Absent);
     refuse_unless(walk, section, "alert", &Today::Absent);
 }
 
@@ -18,6 +17,12 @@ pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "direction", &Today::Text("inbound"));
     refuse_unless(walk, section, "strict", &Today::Flag(false));
     refuse_unless(walk, section, "openapi", &Today::Absent);
+}
+
+/// The same for a `[[feed]]`.
+pub(super) fn refuse_feed(walk: &mut Walk, section: &Section<'_, '_>) {
+    refuse_unless(walk, section, "url", &Today::Absent);
+    refuse_unless(walk, section, "refresh", &Today::Absent);
 }
 
 /// The value of an option that asks for today's behaviour.

@@ -96,6 +96,24 @@ fn without_host_bits(text: &str, network: IpNet) -> Result<IpNet, Invalid> {
     ))
 }
 
+/// Reads a network to deny. Everyone is denied in the configuration only, where it can be said that
+/// this is meant.
+pub fn denied(text: &str) -> Result<IpNet, Invalid> {
+    let net = cidr(text)?;
+    if is_everyone(net) {
+        return Err(Invalid::new(
+            format!("`{net}` denies everyone"),
+            "if that is meant, add a [[deny]] with `everyone = true` to the configuration",
+        ));
+    }
+    Ok(net)
+}
+
+/// Whether a network holds all addresses of its family.
+pub(crate) fn is_everyone(net: IpNet) -> bool {
+    net.prefix_len() == 0
+}
+
 /// Reads a port (`8443`) or an inclusive range of ports (`9000-9010`), each 1 to 65535.
 pub fn ports(text: &str) -> Result<RangeInclusive<u16>, Invalid> {
     let (first, last) = match text.split_once('-') {
@@ -271,14 +289,37 @@ pub fn interface(text: &str) -> Result<String, Invalid> {
 
 /// Reads the name of a service, which becomes a metric label: `[a-z0-9_-]{1,32}`.
 pub fn service_name(text: &str) -> Result<String, Invalid> {
+    label(text).ok_or_else(|| {
+        Invalid::new(
+            format!("`{}` cannot be the name of a service", shown(text)),
+            "it becomes a metric label: 1 to 32 of a-z, 0-9, `-` and `_`",
+        )
+    })
+}
+
+/// Reads the name of a feed: `[a-z0-9_-]{1,32}`.
+pub fn feed_name(text: &str) -> Result<String, Invalid> {
+    label(text).ok_or_else(|| {
+        Invalid::new(
+            format!("`{}` cannot be the name of a feed", shown(text)),
+            "write 1 to 32 of a-z, 0-9, `-` and `_`",
+        )
+    })
+}
+
+fn label(text: &str) -> Option<String> {
     let known = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
-    if (1..=32).contains(&text.len()) && text.bytes().all(known) {
-        return Ok(text.to_owned());
+    let is_label = (1..=32).contains(&text.len()) && text.bytes().all(known);
+    is_label.then(|| text.to_owned())
+}
+
+/// Reads the path of a file.
+pub fn path(text: &str) -> Result<PathBuf, Invalid> {
+    if text.is_empty() {
+        let help = "write one like \"/var/lib/guard/feeds/drop.netset\"";
+        return Err(Invalid::new("the path is empty", help));
     }
-    Err(Invalid::new(
-        format!("`{}` cannot be the name of a service", shown(text)),
-        "it becomes a metric label: 1 to 32 of a-z, 0-9, `-` and `_`",
-    ))
+    Ok(PathBuf::from(text))
 }
 
 /// Reads why an entry is there: up to 200 characters, none of them a control character.

@@ -31,8 +31,8 @@ pub use self::{
     attach::{AttachError, Attachment, Mode},
     counters::{Counters, EventCounts},
     pins::Pins,
-    plan::{Plan, Tick},
-    rules::{NoRoom, RuleCounts},
+    plan::{FeedRules, Plan, Tick},
+    rules::{MAX_ADDRESSES, MAX_PREFIXES, NoRoom, RuleCounts},
     startup::measure_tick,
 };
 use self::{rules::Rules, shared::Shared};
@@ -120,7 +120,7 @@ impl Kernel {
         let pins = pins(&ebpf)?;
         startup::report(&mut ebpf)?;
         let tables = object::tables(&ebpf)?;
-        let rules = Rules::fill(&mut ebpf, &plan.rules, plan.settings.hash_seed)?;
+        let rules = Rules::fill(&mut ebpf, plan.all_rules(), plan.settings.hash_seed)?;
         let counters = Counters::new(&mut ebpf)?;
         let program_id = program(&mut ebpf, PROGRAM)?
             .info()
@@ -225,7 +225,7 @@ impl Kernel {
         clock.set(0, now_ns, 0).context("setting CLOCK")
     }
 
-    /// Allowed and denied networks that the kernel holds.
+    /// How many rules the kernel holds.
     pub fn rules(&self) -> RuleCounts {
         self.rules.counts()
     }

@@ -1,6 +1,6 @@
 //! From configuration to what the kernel side is told: settings, table sizes and entries.
 
-use std::{collections::HashSet, fs, ops::RangeInclusive, time::Duration};
+use std::{collections::HashSet, fs, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use guard_common::{
     limit::Limit,
@@ -64,12 +64,31 @@ pub struct Plan {
     pub source_sets: u32,
     /// What the operator says of whom, each network once.
     pub rules: Vec<(IpNet, RuleWord)>,
+    /// What feeds say, by their numbers. Any of the operator's rules goes before.
+    pub feeds: Vec<FeedRules>,
     /// What a source may send to a service, by its position.
     pub service_limits: Vec<ServiceLimits>,
     /// TCP ports of services.
     pub ports: Vec<(RangeInclusive<u16>, ServicePort)>,
     /// Who may reach a service, by its position.
     pub acl: Vec<(u32, IpNet)>,
+}
+
+/// What one feed says.
+#[derive(Clone, Debug)]
+pub struct FeedRules {
+    /// Of each of its networks.
+    pub word: RuleWord,
+    /// In ascending order.
+    pub nets: Arc<[IpNet]>,
+}
+
+impl FeedRules {
+    /// What it says of exactly this network.
+    pub fn of(&self, net: IpNet) -> Option<RuleWord> {
+        let found = self.nets.binary_search(&net);
+        found.is_ok().then_some(self.word)
+    }
 }
 
 impl Plan {
@@ -80,6 +99,7 @@ impl Plan {
             settings: Settings::OFF,
             source_sets: 1,
             rules: Vec::new(),
+            feeds: Vec::new(),
             service_limits: Vec::new(),
             ports: Vec::new(),
             acl: Vec::new(),
@@ -89,8 +109,6 @@ impl Plan {
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {
-        let rules = rules(config);
-        let [address_mask_v4, address_mask_v6] = Sizes::of(&rules).masks();
         let settings = Settings {
             limits: [
                 per_packet(config.limits.packets, config.limits.burst, tick),
@@ -114,8 +132,8 @@ impl Plan {
             dry_run: u32::from(config.dry_run),
             interfaces: config.interfaces.len().max(1) as u32,
             services: config.services.len() as u32,
-            address_mask_v4,
-            address_mask_v6,
+            address_mask_v4: 0,
+            address_mask_v6: 0,
             ticks_per_second: tick.count(Duration::from_secs(1)),
             event_budget: EVENT_BUDGET,
             network_mask: NETWORK_SETS - 1,
@@ -139,10 +157,11 @@ impl Plan {
                 .ban
                 .map_or(0, |ban| tick.count(ban.after).max(1)),
         };
-        Self {
+        let mut plan = Self {
             settings,
             source_sets: SOURCE_SETS,
-            rules,
+            rules: rules(config),
+            feeds: feeds(config),
             service_limits: config
                 .services
                 .iter()
@@ -150,13 +169,29 @@ impl Plan {
                 .collect(),
             ports: config.services.iter().zip(0..).flat_map(ports).collect(),
             acl: config.services.iter().zip(0..).flat_map(acl).collect(),
-        }
+        };
+        plan.fit();
+        plan
     }
 
     /// Changes the rules, and sees to it that they fit.
     pub fn lay_over(&mut self, change: impl FnOnce(&mut Vec<(IpNet, RuleWord)>)) {
         change(&mut self.rules);
+        self.fit();
+    }
+
+    /// Sees to it that the rules fit.
+    fn fit(&mut self) {
         [self.settings.address_mask_v4, self.settings.address_mask_v6] = self.sizes().masks();
+    }
+
+    /// Every rule, also those before which others go.
+    pub(super) fn all_rules(&self) -> impl Iterator<Item = (IpNet, RuleWord)> {
+        let of_feeds = self.feeds.iter().flat_map(|feed| {
+            let nets = feed.nets.iter();
+            nets.map(|net| (*net, feed.word))
+        });
+        self.rules.iter().copied().chain(of_feeds)
     }
 
     /// Entries of the maps that are there for what is switched on.
@@ -188,7 +223,7 @@ impl Plan {
     }
 
     pub(super) fn sizes(&self) -> Sizes {
-        Sizes::of(&self.rules)
+        Sizes::of(self.all_rules())
     }
 
     /// Whether something depends on whom the host talks with.
@@ -199,13 +234,27 @@ impl Plan {
 
     /// How many rules have a count of their own.
     pub(super) fn rule_numbers(&self) -> u32 {
-        let highest = self.rules.iter().map(|(_, rule)| rule.number()).max();
+        let feeds = self.feeds.iter().map(|feed| feed.word);
+        let words = self.rules.iter().map(|(_, rule)| *rule).chain(feeds);
+        let highest = words.map(RuleWord::number).max();
         let numbers = highest.unwrap_or(0).saturating_add(SPARE_NUMBERS);
         numbers.min(MOST_COUNTED)
     }
 }
 
-/// Rules are numbered by their entries: those of `allow` first. At equal length allow wins.
+/// Feeds have the first numbers: each of them has a count of its own.
+fn feeds(config: &Config) -> Vec<FeedRules> {
+    let feeds = config.feeds.iter().zip(0..);
+    feeds
+        .map(|(feed, number)| FeedRules {
+            word: RuleWord::new(Rule::Feed, number),
+            nets: Arc::clone(&feed.nets),
+        })
+        .collect()
+}
+
+/// Rules are numbered by their entries, behind the feeds: those of `allow` first. At equal length
+/// allow wins.
 fn rules(config: &Config) -> Vec<(IpNet, RuleWord)> {
     let numbered = |list: &[Entry], rule, first| -> Vec<(IpNet, RuleWord)> {
         let entries = list.iter().zip(first..);
@@ -213,9 +262,10 @@ fn rules(config: &Config) -> Vec<(IpNet, RuleWord)> {
             .map(|(entry, number)| (entry.cidr, RuleWord::new(rule, number)))
             .collect()
     };
-    let mut rules = numbered(&config.allow, Rule::Allow, 0);
+    let first = config.feeds.len() as u32;
+    let mut rules = numbered(&config.allow, Rule::Allow, first);
     let allowed: HashSet<IpNet> = rules.iter().map(|(cidr, _)| *cidr).collect();
-    let denied = numbered(&config.deny, Rule::Deny, config.allow.len() as u32);
+    let denied = numbered(&config.deny, Rule::Deny, first + config.allow.len() as u32);
     rules.extend(
         denied
             .into_iter()

@@ -6,11 +6,13 @@ use lab::agent;
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
 /// A flag of `run`, a value it does not take, and what the complaint must say.
-const BAD_VALUES: [(&str, &str, &str); 22] = [
+const BAD_VALUES: [(&str, &str, &str); 24] = [
     ("--deny", "10.0.0.1/8", "10.0.0.0/8"),
     ("--deny", "10.0.0.0/33", "32"),
     ("--deny", "2001:db8::/129", "128"),
     ("--deny", "10.0.0.256", "10.0.0.256"),
+    ("--deny", "0.0.0.0/0", "everyone = true"),
+    ("--deny", "192.0.2.1,::/0", "everyone = true"),
     ("--allow", "everyone", "everyone"),
     ("--allow", "", "CIDR"),
     ("--limit-packets", "20k", "/s"),

@@ -84,7 +84,8 @@ fn an_interface_that_goes_away_is_told_and_protected_again_when_it_is_back() -> 
 #[test]
 fn counters_go_on_where_they_were_when_an_interface_is_back() -> Result<()> {
     let stage = Stage::new()?;
-    let agent = Agent::start(stage.host(), &["--iface", "eth0", "--deny", "0.0.0.0/0"])?;
+    let denied = lab::stage::NOBODY.to_string();
+    let agent = Agent::start(stage.host(), &["--iface", "eth0", "--deny", &denied])?;
     let denied = |agent: &Agent| -> Result<f64> {
         Ok(agent
             .metrics()?

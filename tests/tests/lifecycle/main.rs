@@ -3,11 +3,13 @@
 #![forbid(unsafe_code)]
 
 mod clients;
+mod feeds;
 mod interfaces;
 mod kill;
 mod log;
 mod reload;
 mod traces;
+mod warnings;
 
 use std::{
     fs,

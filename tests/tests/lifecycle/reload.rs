@@ -43,7 +43,8 @@ fn configuration(number: usize) -> String {
     text
 }
 
-fn cli(agent: &Agent, words: &[&str]) -> Result<String> {
+/// What a command of an agent answers, which has to succeed.
+pub(crate) fn cli(agent: &Agent, words: &[&str]) -> Result<String> {
     let output = agent.cli(words)?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "guard {words:?}: {said}");
@@ -149,13 +150,7 @@ fn entries_come_and_go_and_survive_a_restart() -> Result<()> {
     let flags = ["--iface", INTERFACE];
     let agent = Agent::start(stage.host(), &flags)?;
     let client = CLIENT.to_string();
-    // A port that nobody listens on answers at once, if a packet gets there.
-    let reaches = || {
-        stage.client.namespace().run(|| {
-            let connected = TcpStream::connect_timeout(&(SERVER, 9).into(), SILENCE);
-            Ok(connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
-        })
-    };
+    let reaches = || reaches(&stage);
     assert!(reaches()?);
     cli(
         &agent,
@@ -191,7 +186,17 @@ fn entries_come_and_go_and_survive_a_restart() -> Result<()> {
     Ok(())
 }
 
-fn wait_until(is_so: impl Fn() -> Result<bool>) -> Result<()> {
+/// Whether a packet of the client gets to the server.
+pub(crate) fn reaches(stage: &Stage) -> Result<bool> {
+    // A port that nobody listens on answers at once, if a packet gets there.
+    stage.client.namespace().run(|| {
+        let connected = TcpStream::connect_timeout(&(SERVER, 9).into(), SILENCE);
+        Ok(connected.is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused))
+    })
+}
+
+/// Waits for that, and not for ever.
+pub(crate) fn wait_until(is_so: impl Fn() -> Result<bool>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     while !is_so()? {
         if Instant::now() > deadline {

@@ -232,7 +232,7 @@ pub(crate) fn ticks(count: u64) -> Duration {
 
 /// The bytes of a frame.
 #[derive(Clone)]
-pub(crate) struct Bytes(Vec<u8>);
+pub(crate) struct Bytes(pub(crate) Vec<u8>);
 
 impl From<Packet> for Bytes {
     fn from(packet: Packet) -> Self {

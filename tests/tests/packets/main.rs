@@ -5,6 +5,7 @@ mod budgets;
 mod case;
 mod events;
 mod large;
+mod layers;
 mod limits;
 mod malformed;
 mod offences;

@@ -195,7 +195,7 @@ fn neighbour_discovery_passes_always() {
 
 #[test]
 fn one_family_of_rules_leaves_the_other_alone() {
-    let everyone = |net: &str| format!("deny = [{{ cidr = \"{net}\" }}]");
+    let everyone = |net: &str| format!("deny = [{{ cidr = \"{net}\", everyone = true }}]");
     check(
         &everyone("0.0.0.0/0"),
         [case(

@@ -405,12 +405,6 @@ pub(super) const BAD: &[Bad] = &[
         "remove it",
     ),
     (
-        "[[feed]]\nname = \"x\"",
-        (1, 3),
-        "`feed` is not built yet",
-        "remove it",
-    ),
-    (
         "[[alert]]\nwebhook = \"x\"",
         (1, 3),
         "`alert` is not built yet",

@@ -3,7 +3,7 @@
 use aya::Pod;
 use guard_common::{
     addresses::{IPV4_WAYS, IPV6_WAYS, Ipv4Line, Ipv6Line, Line},
-    ranges::{Ipv4Range, Ipv6Range, ROOTS},
+    ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
     wire::RuleWord,
 };
 
@@ -25,8 +25,14 @@ pub(super) trait Family {
     /// The address as its line holds it.
     fn key(address: u128) -> <Self::Line as Line>::Key;
     fn range(start: u128, rule: RuleWord) -> Self::Range;
+    /// The root of an address.
+    fn root_of(address: u128) -> u32;
     /// The last address of a root.
     fn root_end(root: u32) -> u128;
+    /// The first address of a root.
+    fn root_start(root: u32) -> u128 {
+        root.checked_sub(1).map_or(0, |one| Self::root_end(one) + 1)
+    }
 }
 
 #[derive(Debug)]
@@ -49,6 +55,10 @@ impl Family for V4 {
     fn range(start: u128, rule: RuleWord) -> Ipv4Range {
         let start = start as u32;
         Ipv4Range { start, rule }
+    }
+
+    fn root_of(address: u128) -> u32 {
+        Root::of_v4(address as u32)
     }
 
     fn root_end(root: u32) -> u128 {
@@ -82,6 +92,10 @@ impl Family for V6 {
         }
     }
 
+    fn root_of(address: u128) -> u32 {
+        Root::of_v6((address >> 64) as u64)
+    }
+
     fn root_end(root: u32) -> u128 {
         if root == ROOTS - 1 {
             return u128::MAX;
@@ -93,21 +107,22 @@ impl Family for V6 {
 
 #[cfg(test)]
 mod tests {
-    use guard_common::ranges::Root;
-
     use super::*;
+
+    fn roots_meet<F: Family>(last: u128) {
+        assert_eq!(F::root_start(0), 0);
+        for root in [0, 1, 7, 0xa001, ROOTS - 2] {
+            let end = F::root_end(root);
+            assert_eq!(F::root_of(F::root_start(root)), root);
+            assert_eq!(F::root_of(end), root);
+            assert_eq!(F::root_of(end + 1), root + 1);
+        }
+        assert_eq!(F::root_end(ROOTS - 1), last);
+    }
 
     #[test]
     fn roots_end_where_the_next_one_begins() {
-        for root in [0, 1, 7, 0xa001, ROOTS - 2] {
-            let end = V6::root_end(root);
-            assert_eq!(Root::of_v6((end >> 64) as u64), root);
-            assert_eq!(Root::of_v6(((end + 1) >> 64) as u64), root + 1);
-            let end = V4::root_end(root) as u32;
-            assert_eq!(Root::of_v4(end), root);
-            assert_eq!(Root::of_v4(end + 1), root + 1);
-        }
-        assert_eq!(V6::root_end(ROOTS - 1), u128::MAX);
-        assert_eq!(V4::root_end(ROOTS - 1), u128::from(u32::MAX));
+        roots_meet::<V4>(u32::MAX.into());
+        roots_meet::<V6>(u128::MAX);
     }
 }
