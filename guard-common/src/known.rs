@@ -6,6 +6,8 @@
 
 use core::cell::Cell;
 
+use crate::ticks::elapsed;
+
 /// Sources in a line.
 pub const KNOWN_WAYS: usize = 8;
 /// Tag and tick: the tag in the high half, never zero.
@@ -28,7 +30,7 @@ impl Known {
         for way in &self.ways {
             let word = way.get();
             if (word >> 32) as u32 == tag {
-                return now.wrapping_sub(word as u32) <= ticks;
+                return elapsed(word as u32, now) <= ticks;
             }
         }
         false
@@ -42,7 +44,7 @@ impl Known {
         let mut longest = 0;
         for way in &self.ways {
             let word = way.get();
-            let age = now.wrapping_sub(word as u32);
+            let age = elapsed(word as u32, now);
             if (word >> 32) as u32 == tag {
                 if age >= fresh {
                     way.set(u64::from(tag) << 32 | u64::from(now));
@@ -90,5 +92,22 @@ mod tests {
         );
         known.note(1, 8, 10);
         assert!(known.holds(1, 18, 10), "the clock may wrap");
+    }
+
+    #[test]
+    fn a_cpu_whose_clock_lags_knows_what_another_has_noted() {
+        let known = Known::default();
+        known.note(1, 7, 1);
+        assert!(
+            known.holds(1, 6, 100),
+            "noted after the packet's clock was read"
+        );
+        known.note(1, 6, 1);
+        assert!(known.holds(1, 107, 100), "and not set back");
+        known.note(1, u32::MAX, 1);
+        assert!(
+            known.holds(1, 107, 100),
+            "nor when the counter wraps between"
+        );
     }
 }

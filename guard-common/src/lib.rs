@@ -21,4 +21,5 @@ pub mod protocol;
 pub mod ranges;
 pub mod reason;
 pub mod source;
+mod ticks;
 pub mod wire;

@@ -9,13 +9,12 @@
 
 use core::cell::Cell;
 
+use crate::ticks;
+
 /// Sources that share one set of the table. A set fills one cache line.
 pub const WAYS: usize = 4;
 /// Limits whose debts stand side by side in one table.
 pub const DEBTS: usize = 2;
-/// Ticks by which a CPU may lag behind what another has written down: a virtual one can be stopped
-/// between reading the clock and using it. At least a minute.
-const MAX_SKEW: u32 = 1 << 16;
 
 /// Debt of a full burst, before it is rounded to whole units. Three binary digits are left above it
 /// for CPUs that charge at once.
@@ -262,13 +261,7 @@ impl Way {
     /// Ticks since the debts were written down.
     #[inline(always)]
     fn elapsed(&self, now: u32) -> u32 {
-        // The tick counter wraps; so does the difference, rightly.
-        let elapsed = now.wrapping_sub(self.tag_and_tick.get() as u32);
-        if elapsed >= MAX_SKEW.wrapping_neg() {
-            0
-        } else {
-            elapsed
-        }
+        ticks::elapsed(self.tag_and_tick.get() as u32, now)
     }
 
     /// What is owed to each limit at tick `now`.

@@ -3,6 +3,7 @@
 use proptest::{collection, prelude::*};
 
 use super::*;
+use crate::ticks::MAX_SKEW;
 
 #[path = "limit_tests/properties.rs"]
 mod properties;
