@@ -84,6 +84,18 @@ impl Limit {
         }
     }
 
+    /// What tells who owes least to either limit, of debts to both: the one that leaks more slowly,
+    /// if both are on. Under the other a deep debt to this one would soon look like none.
+    #[must_use]
+    pub fn slower(self, other: Self) -> Self {
+        let is_slower = !other.is_on() || self.leak <= other.leak;
+        if self.is_on() && is_slower {
+            self
+        } else {
+            other
+        }
+    }
+
     /// Whether there is a limit at all.
     #[inline(always)]
     #[must_use]
@@ -203,7 +215,8 @@ impl Set {
     /// least: who owes nothing loses nothing, and who is over a limit stays.
     ///
     /// `least` says which place that is: [`Set::least`], called out of line in the kernel, since it
-    /// is long and known sources do without.
+    /// is long and known sources do without. Where sources under several limits share a set, it asks
+    /// by the slowest of them ([`Limit::slower`]).
     #[inline(always)]
     pub fn quote(
         &self,

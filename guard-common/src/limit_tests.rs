@@ -5,6 +5,8 @@ use proptest::{collection, prelude::*};
 use super::*;
 use crate::ticks::MAX_SKEW;
 
+#[path = "limit_tests/places.rs"]
+mod places;
 #[path = "limit_tests/properties.rs"]
 mod properties;
 

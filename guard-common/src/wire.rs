@@ -16,6 +16,8 @@ pub const ABI_VERSION: u32 = 5;
 pub const MAX_INTERFACES: u32 = 16;
 /// Most services one agent knows.
 pub const MAX_SERVICES: u32 = 64;
+/// Position, among the limits of services, of those that tell who owes least to any.
+pub const SLOWEST_SERVICE: u32 = MAX_SERVICES;
 /// Slots that remember a connection's first sequence number. A power of two.
 pub const OPENING_SLOTS: u32 = 1 << 16;
 /// Bytes of a payload that an event carries at most.

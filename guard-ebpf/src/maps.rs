@@ -17,8 +17,8 @@ use guard_common::{
     source::Slot,
     wire::{
         Budget, Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES,
-        MAX_SERVICES, OPENING_SLOTS, RuleWord, ServiceIpv4, ServiceIpv6, ServiceLimits,
-        ServicePort, Variables,
+        MAX_SERVICES, OPENING_SLOTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6,
+        ServiceLimits, ServicePort, Variables,
     },
 };
 
@@ -126,9 +126,10 @@ static SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static SOURCE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 
-/// What each service lets a source send, by the service's position. Agent writes, program reads.
+/// What each service lets a source send, by the service's position, and what tells who owes least.
+/// Agent writes, program reads.
 #[map]
-static SERVICE_LIMITS: Array<ServiceLimits> = Array::with_max_entries(MAX_SERVICES, 0);
+static SERVICE_LIMITS: Array<ServiceLimits> = Array::with_max_entries(SLOWEST_SERVICE + 1, 0);
 /// What sources owe to services' limits of packets and SYNs. Program writes and reads.
 #[map]
 static SERVICE_SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);

@@ -10,7 +10,7 @@ use guard_common::{
     limit::{Limit, Quote, Words},
     reason::Reason,
     source::{self, Slot, mix},
-    wire::{Budget, ServicePort},
+    wire::{Budget, SLOWEST_SERVICE, ServicePort},
 };
 
 use crate::{forget::forget, maps, pipeline::Refused, settings, stages::rules::Standing};
@@ -359,9 +359,16 @@ extern "C" fn guard_service(hash: u64, now: u32, service: u32, pay: u32) -> u32 
         return WITHIN;
     };
     let limits = [*packets, *connections];
-    match set.quote(slot.tag, now, &limits, [1, opens], || {
-        set.least(now, &limits)
-    }) {
+    if !limits.iter().any(Limit::is_on) {
+        return WITHIN;
+    }
+    let least = || {
+        let slowest = maps::service_limits(SLOWEST_SERVICE);
+        slowest.map_or(0, |[packets, connections, _]| {
+            set.least(now, &[*packets, *connections])
+        })
+    };
+    match set.quote(slot.tag, now, &limits, [1, opens], least) {
         Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
         Ok(_) => {}
         Err(_) => return Reason::LimitService as u32,
@@ -379,10 +386,15 @@ extern "C" fn guard_service_bytes(hash: u64, now: u32, service: u32, bytes: u32,
     let (Some([.., limit]), Some(set)) = (limits, set) else {
         return WITHIN;
     };
+    if !limit.is_on() {
+        return WITHIN;
+    }
     let limits = [*limit, Limit::OFF];
-    match set.quote(slot.tag, now, &limits, [bytes, 0], || {
-        set.least(now, &limits)
-    }) {
+    let least = || {
+        let slowest = maps::service_limits(SLOWEST_SERVICE);
+        slowest.map_or(0, |[.., bytes]| set.least(now, &[*bytes, Limit::OFF]))
+    };
+    match set.quote(slot.tag, now, &limits, [bytes, 0], least) {
         Ok(quote) if pay == PAY => quote.pay::<Atomic>(),
         Ok(_) => {}
         Err(_) => return Reason::LimitService as u32,

@@ -13,7 +13,8 @@ use guard_common::{
     offence::{CONNECTION_WAYS, OFFENDER_WAYS},
     protocol::Protocol,
     wire::{
-        Counter, Ipv6Words, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort, payload_position,
+        Counter, Ipv6Words, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort,
+        payload_position,
     },
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -90,7 +91,9 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
     )?;
     fill_ports(&mut ebpf, plan)?;
     let mut limits: Array<&mut MapData, ServiceLimits> = map(&mut ebpf, "SERVICE_LIMITS")?;
-    for (position, limit) in (0..).zip(&plan.service_limits) {
+    let slowest = (SLOWEST_SERVICE, plan.slowest_service());
+    let each = (0..).zip(plan.service_limits.iter().copied());
+    for (position, limit) in each.chain([slowest]) {
         limits
             .set(position, limit, 0)
             .context("filling SERVICE_LIMITS")?;

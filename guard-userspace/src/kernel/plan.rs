@@ -232,6 +232,15 @@ impl Plan {
         is_on(Budget::NewSources) || is_on(Budget::Stray) || self.settings.ban_after != 0
     }
 
+    /// What tells who owes least to services, which share their tables.
+    pub(super) fn slowest_service(&self) -> ServiceLimits {
+        let slower = |one: ServiceLimits, other: ServiceLimits| {
+            [0, 1, 2].map(|at| Limit::slower(one[at], other[at]))
+        };
+        let services = self.service_limits.iter().copied();
+        services.reduce(slower).unwrap_or([Limit::OFF; 3])
+    }
+
     /// How many rules have a count of their own.
     pub(super) fn rule_numbers(&self) -> u32 {
         let feeds = self.feeds.iter().map(|feed| feed.word);

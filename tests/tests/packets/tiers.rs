@@ -7,7 +7,10 @@ use guard_common::reason::Reason::{
 };
 use lab::frames::{Packet, tcp};
 
-use crate::case::{HOST_V4, HOST_V6, ack, case, check, drops, from, leaves, passes, syn, udp};
+use crate::{
+    case::{HOST_V4, HOST_V6, ack, case, check, drops, from, leaves, passes, syn, udp},
+    rig::{MANUAL, Rig},
+};
 
 const A: &str = "203.0.113.1";
 const B: &str = "203.0.113.2";
@@ -85,6 +88,51 @@ fn a_service_has_limits_of_its_own_for_each_source() {
             ),
         ],
     );
+}
+
+#[test]
+fn an_offender_at_one_service_stays_under_a_flood_at_another() {
+    let configuration = format!(
+        "[limits]\n{OFF}
+        [[service]]
+        name = \"login\"
+        ports = [1001]
+        encryption = \"off\"
+        limits = {{ connections = \"1/min\", bytes = \"1kB/min\" }}
+        [[service]]
+        name = \"files\"
+        ports = [1002]
+        encryption = \"off\"
+        limits = {{ packets = \"1k/s\", bytes = \"1MB/s\" }}
+        [[service]]
+        name = \"images\"
+        ports = [1003]
+        encryption = \"off\"
+        limits = {{ packets = \"1k/s\" }}"
+    );
+    let mut rig = Rig::load_changed(&configuration, MANUAL, |plan| {
+        // Everybody meets everybody.
+        plan.source_sets = 1;
+        plan.settings.set_mask = 0;
+    });
+    let large = from(A).tcp(1, 1001).payload(vec![0; 60_000]).build();
+    let opening = syn(A, 1001).build();
+    assert!(
+        rig.passes(&large) && rig.passes(&opening),
+        "within the limits"
+    );
+    for second in 1..20 {
+        let set = rig.kernel.set_manual_clock(second * 1_000_000_000);
+        set.expect("setting the clock");
+        for host in 1..30 {
+            let spoofed = format!("198.51.100.{host}");
+            for port in [1002, 1003] {
+                assert!(rig.passes(&syn(&spoofed, port).build()), "{spoofed}");
+            }
+        }
+        assert!(!rig.passes(&opening), "the second connection of a minute");
+        assert!(!rig.passes(&large), "the second 60 kB in an hour");
+    }
 }
 
 #[test]

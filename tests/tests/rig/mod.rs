@@ -44,6 +44,15 @@ pub(crate) struct Rig {
 impl Rig {
     /// Loads the kernel side as `configuration`, a TOML text, wants it.
     pub(crate) fn load(configuration: &str, tick: Tick) -> Self {
+        Self::load_changed(configuration, tick, |_| {})
+    }
+
+    /// The same, with a plan that is changed before.
+    pub(crate) fn load_changed(
+        configuration: &str,
+        tick: Tick,
+        change: impl FnOnce(&mut Plan),
+    ) -> Self {
         assert!(
             geteuid().is_root(),
             "needs root: run `cargo xtask test` as root"
@@ -53,6 +62,7 @@ impl Rig {
             .unwrap_or_else(|errors| panic!("{}", errors.render(Style::Plain)));
         let mut plan = Plan::new(&config, tick, HASH_SEED);
         plan.settings.asks_sockets = 0;
+        change(&mut plan);
         let kernel = Kernel::load(&plan, None).expect("the kernel takes the kernel side");
         let services = config.services.into_iter().map(|service| service.name);
         Self {
@@ -110,7 +120,7 @@ impl Rig {
     }
 
     /// Everything it has counted so far.
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let events = self.kernel.counters.events().expect("the event counts");
         let events = [
             ("events emitted".to_owned(), events.emitted),
