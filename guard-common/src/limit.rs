@@ -2,8 +2,7 @@
 //!
 //! A source owes the cost of each packet it sends, and its debt leaks away with time. A packet
 //! that would raise the debt above a full burst is over the limit; it is refused and costs
-//! nothing. So in any window of `t` a source gets at most `capacity + t × rate` units through,
-//! plus what leaks in one tick of the clock, whatever it sends and whenever the window starts.
+//! nothing. What passes then in any window, and what is refused, stands in `docs/SPECIFICATION.md`.
 //!
 //! The debt is a share of the burst, not a time: 32 bits hold it for every rate.
 
@@ -32,7 +31,7 @@ pub struct Limit {
     pub leak: u64,
     /// The most debt a source may have.
     pub full: u32,
-    /// Ticks in which the fullest debt has leaked away.
+    /// Ticks in which any debt has leaked away, also one that CPUs have made who charged at once.
     pub idle: u32,
 }
 
@@ -57,30 +56,25 @@ impl Limit {
         Self::new(cost << FRACTION_BITS, cost * capacity, burst_ns, tick_ns)
     }
 
-    /// The same for bytes (1 to 2^44, clamped). Each packet's debt is rounded up to 2^-29 of the
-    /// burst.
+    /// The same for bytes (1 to 2^44, clamped), but for rounding: each packet's debt is rounded up to
+    /// 2^-29 of the burst.
     #[must_use]
     pub fn per_byte(capacity: u64, burst_ns: u64, tick_ns: u64) -> Self {
         let capacity = capacity.clamp(1, SCALE << (FRACTION_BITS - 1));
-        Self::new(
-            (SCALE << FRACTION_BITS) / capacity,
-            SCALE,
-            burst_ns,
-            tick_ns,
-        )
+        let cost = (SCALE << FRACTION_BITS) / capacity;
+        // A byte's cost is rounded down, and what a burst may cost with it: no more bytes fit in.
+        Self::new(cost, (cost * capacity) >> FRACTION_BITS, burst_ns, tick_ns)
     }
 
     fn new(cost: u64, full: u64, burst_ns: u64, tick_ns: u64) -> Self {
         let (burst_ns, tick_ns) = (burst_ns.max(1), tick_ns.max(1));
         let leak = (u128::from(full) << FRACTION_BITS) * u128::from(tick_ns) / u128::from(burst_ns);
         let leak = u64::try_from(leak).unwrap_or(u64::MAX).max(1);
-        // From the leak as rounded, so that no debt is forgotten before it has leaked.
-        let idle = (full << FRACTION_BITS).div_ceil(leak);
         Self {
             cost,
             leak,
             full: full as u32,
-            idle: u32::try_from(idle).unwrap_or(u32::MAX),
+            idle: idle(leak),
         }
     }
 
@@ -110,7 +104,7 @@ impl Limit {
         if elapsed >= self.idle {
             return 0;
         }
-        // Cannot overflow: `elapsed × leak` is below `full × 2^16`, which is at most 2^45.
+        // Cannot overflow: below `idle` ticks, less than 2^48 leak.
         let leaked = (u64::from(elapsed) * self.leak) >> FRACTION_BITS;
         u64::from(debt).saturating_sub(leaked) as u32
     }
@@ -128,6 +122,13 @@ impl Limit {
             Some(debt as u32)
         }
     }
+}
+
+/// Ticks in which the largest debt there can be has leaked away, at so much a tick. From the leak as
+/// it was rounded, so that no debt is forgotten before.
+fn idle(leak: u64) -> u32 {
+    let ticks = (1_u64 << (u32::BITS + FRACTION_BITS)).div_ceil(leak);
+    u32::try_from(ticks).unwrap_or(u32::MAX)
 }
 
 /// What one source owes.
