@@ -19,9 +19,9 @@ use lab::{frames::Packet, machine};
 use crate::rig::{LEAST_LINEAR, MANUAL, Rig, packet_names};
 
 /// Instructions the verifier may walk through, all switched on.
-const MAXIMAL_BUDGET: u32 = 250_000;
+const MAXIMAL_BUDGET: u32 = 400_000;
 /// And with nothing switched on.
-const MINIMAL_BUDGET: u32 = 150_000;
+const MINIMAL_BUDGET: u32 = 250_000;
 
 /// Of the program for what leaves, and of the one that is run at start.
 const OTHERS_BUDGET: u32 = 10_000;

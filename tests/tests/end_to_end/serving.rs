@@ -12,7 +12,8 @@ use lab::{
 use crate::{Site, stop};
 
 /// What the contract promises and this cut has.
-const FAMILIES: [&str; 13] = [
+const FAMILIES: [&str; 14] = [
+    "guard_bans",
     "guard_build_info",
     "guard_bytes_total",
     "guard_config_last_reload_success_timestamp_seconds",
