@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
-use crate::{config::Ban, entries::Banned};
+use crate::{
+    config::Ban,
+    entries::{self, Banned},
+};
 
 /// What the bans are kept in, in the state folder.
 const FILE: &str = "bans.json";
@@ -43,6 +46,7 @@ struct Record {
 /// A record in the file.
 #[derive(Serialize, Deserialize)]
 struct Kept {
+    #[serde(deserialize_with = "entries::network")]
     source: IpNet,
     #[serde(flatten)]
     record: Record,
@@ -119,7 +123,8 @@ impl Bans {
         if pardoned || is_full || record.is_some_and(|record| !record.is_over(now)) {
             return None;
         }
-        let times = 1 + record.map_or(0, |record| record.counting(ban, now));
+        let times = record.map_or(0, |record| record.counting(ban, now));
+        let times = times.saturating_add(1);
         let doubled = 1_u64.checked_shl(times - 1).unwrap_or(u64::MAX);
         let seconds = ban.first.as_secs().saturating_mul(doubled);
         let lasts = Duration::from_secs(seconds).min(ban.max);

@@ -123,6 +123,23 @@ fn bans_survive_and_a_broken_file_is_moved_aside() {
 }
 
 #[test]
+fn whatever_a_file_says_of_times_can_be_counted_on_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let kept = |source: &str, times: u32| {
+        let record =
+            serde_json::json!([{"source": source, "since": 1, "until": 2, "times": times}]);
+        fs::write(folder.path().join(FILE), record.to_string()).expect("a file");
+        Bans::load(folder.path())
+    };
+    for times in [0, 1, u32::MAX] {
+        let mut bans = kept("192.0.2.7/32", times);
+        assert!(seconds(&mut bans, 3).is_some(), "{times}");
+    }
+    let odd = kept("192.0.2.7/24", 1);
+    assert_eq!(odd.records.len(), 0, "no source has bits beyond its prefix");
+}
+
+#[test]
 fn there_is_room_for_so_many_and_no_more() {
     let mut bans = Bans::default();
     for host in 0..CAPACITY as u32 {

@@ -8,9 +8,12 @@ use guard_common::{
     wire::Rule,
 };
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::config::Entry;
+use crate::config::{
+    Entry,
+    units::{self, Invalid},
+};
 
 /// A list of networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -56,11 +59,13 @@ impl Origin {
 pub struct Listed {
     /// Which list.
     pub list: List,
-    /// Whom it names.
+    /// Whom it names, as a configuration may.
+    #[serde(deserialize_with = "network")]
     pub cidr: IpNet,
     /// Where it comes from.
     pub origin: Origin,
-    /// Why it is there.
+    /// Why it is there, as a configuration may say.
+    #[serde(default, deserialize_with = "reason")]
     pub reason: Option<String>,
     /// When it ends, in seconds since 1970.
     pub expires: Option<u64>,
@@ -86,12 +91,13 @@ pub struct Edit {
     /// Which list.
     pub list: List,
     /// Networks to add. Those that are on the list already get the new reason and end.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "networks")]
     pub add: Vec<IpNet>,
     /// Networks to take off.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "networks")]
     pub remove: Vec<IpNet>,
     /// Why those that are added are there.
+    #[serde(default, deserialize_with = "reason")]
     pub reason: Option<String>,
     /// After how many seconds those that are added end.
     pub seconds: Option<u64>,
@@ -110,6 +116,7 @@ pub struct Done {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Banned {
     /// The address, or the IPv6 prefix.
+    #[serde(deserialize_with = "network")]
     pub source: IpNet,
     /// When the ban began.
     pub since: u64,
@@ -129,6 +136,29 @@ pub struct Unban {
     /// Let everybody go.
     #[serde(default)]
     pub all: bool,
+}
+
+/// A network as a configuration may name it.
+pub(crate) fn network<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    checked(units::cidr(&text))
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts
+        .iter()
+        .map(|text| checked(units::cidr(text)))
+        .collect()
+}
+
+fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| checked(units::reason(&text))).transpose()
+}
+
+fn checked<T, E: de::Error>(value: Result<T, Invalid>) -> Result<T, E> {
+    value.map_err(E::custom)
 }
 
 /// What decides for packets of an address.
@@ -303,4 +333,30 @@ fn line(
         "{list:<5}  {:<24} {who:<13} {end:<26} {reason}",
         cidr.to_string()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_held_to_what_a_configuration_is() {
+        let edit = |cidr: &str, reason: &str| {
+            let body = serde_json::json!({"list": "deny", "add": [cidr], "reason": reason});
+            serde_json::from_value::<Edit>(body)
+        };
+        let edited = edit("::ffff:192.0.2.7/128", "scanner").expect("an edit");
+        assert_eq!(edited.add, ["192.0.2.7/32".parse().expect("a network")]);
+        for (cidr, reason) in [
+            ("192.0.2.7/24", "bits beyond the prefix"),
+            ("192.0.2.0/33", "no such prefix"),
+            ("192.0.2.7", "\u{1b}[2J"),
+        ] {
+            assert!(edit(cidr, reason).is_err(), "{cidr}, {reason}");
+            let kept = serde_json::json!({
+                "list": "deny", "cidr": cidr, "origin": "runtime", "reason": reason, "expires": null,
+            });
+            assert!(serde_json::from_value::<Listed>(kept).is_err(), "{cidr}");
+        }
+    }
 }

@@ -94,7 +94,7 @@ pub(crate) fn offender(event: &[u8]) -> Option<IpAddr> {
 
 /// An event, decoded.
 #[derive(Debug, PartialEq, Eq)]
-struct Record {
+pub struct Record {
     source: IpAddr,
     interface: usize,
     packet_bytes: u32,
@@ -104,16 +104,17 @@ struct Record {
     service: Option<usize>,
     verdict: Verdict,
     reason: Reason,
-    protocol: Protocol,
+    /// What the excerpt starts with.
+    pub protocol: Protocol,
     /// It tells of a source that has stayed over its limit.
     offence: bool,
-    /// Raw and perhaps secret: it goes nowhere but to `redact`.
-    excerpt: Bytes,
+    /// Raw and perhaps secret: it goes nowhere but to `redact`. At most [`EXCERPT_LEN`] bytes.
+    pub excerpt: Bytes,
 }
 
 impl Record {
     /// Reads an [`Event`], and the payload behind it when there is one.
-    fn read(mut record: Bytes) -> Option<Self> {
+    pub fn read(mut record: Bytes) -> Option<Self> {
         if record.remaining() < size_of::<Event>() {
             return None;
         }

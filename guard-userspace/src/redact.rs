@@ -20,26 +20,25 @@ const CREDENTIALS: usize = 4;
 
 /// What a payload asks for, in at most 400 printable ASCII characters, its credentials included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub(crate) struct Request {
+pub struct Request {
     /// What is asked for: `GET /v1/orders?id=*** (host api.example)`.
-    pub(crate) summary: String,
-    /// Credentials that came with it, each once, [`CREDENTIALS`] at most.
-    pub(crate) credentials: Vec<Credential>,
+    pub summary: String,
+    /// Credentials that came with it, each once, four at most.
+    pub credentials: Vec<Credential>,
 }
 
 /// A credential seen in clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Credential {
+pub struct Credential {
     /// Its kind, from a fixed set: `basic`, `bearer`, `digest` and `other` of an `Authorization`;
     /// `cookie`, `api_key`, `token`, `password`, `secret`, `signature`, `session`.
-    pub(crate) scheme: &'static str,
-    /// Name of the header, parameter or command that held it: at most [`names::NAME_LEN`]
-    /// characters.
-    pub(crate) place: String,
+    pub scheme: &'static str,
+    /// Name of the header, parameter or command that held it: at most 32 characters.
+    pub place: String,
 }
 
 /// What `payload`, which starts with `protocol` and may be cut at its end, asks for.
-pub(crate) fn describe(protocol: Protocol, payload: &[u8]) -> Request {
+pub fn describe(protocol: Protocol, payload: &[u8]) -> Request {
     match protocol {
         Protocol::Http1 => http::describe(payload),
         Protocol::Http2 => Request::of("HTTP/2 preface"),

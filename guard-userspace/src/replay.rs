@@ -3,7 +3,7 @@
 //! The programs are loaded and attached to nothing; each packet that arrived at the protected host
 //! is handed to them by a test-run. Seeds are fixed, so that two runs say the same.
 
-mod capture;
+pub mod capture;
 mod report;
 mod sides;
 
@@ -43,9 +43,11 @@ const MOST_FRAME: usize = 65_535 + LEAST_FRAME;
 /// fails. What was judged before that is written.
 pub fn run(config: &Config, flags: &ReplayFlags, output: &mut dyn Write) -> Result<()> {
     let mut capture = Capture::open(&flags.file)?;
+    // Where there is nothing to judge, no privilege is asked for.
+    let first = capture.next()?;
     doctor::demand_capabilities("guard replay")?;
-    let mut next = capture.next();
-    let by_loopback = matches!(&next, Ok(Some(first)) if first.is_by_loopback());
+    let by_loopback = first.as_ref().is_some_and(Captured::is_by_loopback);
+    let mut next = Ok(first);
     let mut replay = Replay::new(config, flags, by_loopback)?;
     let mut report = Report::new(output, flags.output == OutputFormat::Json);
     report.begin()?;

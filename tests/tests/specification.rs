@@ -38,6 +38,7 @@ fn is_test_name(quoted: &&str) -> bool {
 fn tests_below(root: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for part in [
+        "checks/tests",
         "guard-common/src",
         "guard-userspace/src",
         "tests/src",

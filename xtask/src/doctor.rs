@@ -11,7 +11,7 @@ use nix::sys::{
     utsname::uname,
 };
 
-use crate::{packages, toolchain::Survey, workspace};
+use crate::{captures, packages, toolchain::Survey, workspace};
 
 /// What every kernel function that guard calls needs.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
@@ -22,6 +22,7 @@ pub(crate) fn run() -> ExitCode {
     let checks = [
         ("eBPF compiler", compiler()),
         ("programs", programs()),
+        ("captures", captures()),
         ("root", root()),
         ("kernel", kernel()),
         ("bpffs", bpffs()),
@@ -56,6 +57,14 @@ fn programs() -> Result<String> {
         missing.join(", ")
     );
     Ok(found.join(", "))
+}
+
+fn captures() -> Result<String> {
+    ensure!(
+        captures::folder().is_dir(),
+        "the tests want them: run `cargo xtask setup`, which fetches them"
+    );
+    Ok(captures::folder().display().to_string())
 }
 
 fn root() -> Result<String> {

@@ -10,8 +10,10 @@ macro_rules! say {
 
 mod bench;
 mod build;
+mod captures;
 mod demo;
 mod doctor;
+mod fuzz;
 mod kernels;
 mod linker;
 mod packages;
@@ -55,6 +57,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Fuzz the parsers (needs a nightly toolchain)
+    Fuzz(fuzz::Fuzz),
     /// Measure what guard costs (needs root)
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -69,11 +73,17 @@ fn main() -> ExitCode {
 
 fn run(task: &Task) -> Result<ExitCode> {
     match task {
-        Task::Setup => setup::for_tests().map(|()| ExitCode::SUCCESS),
+        Task::Setup => set_up().map(|()| ExitCode::SUCCESS),
         Task::Doctor => Ok(doctor::run()),
         Task::Build { release } => build::run(*release).map(|()| ExitCode::SUCCESS),
         Task::Demo { args } => demo::run(args),
         Task::Test { full, args } => test::run(*full, args),
+        Task::Fuzz(fuzz) => fuzz::run(fuzz),
         Task::Bench(bench) => bench::run(bench),
     }
+}
+
+fn set_up() -> Result<()> {
+    setup::for_tests()?;
+    captures::fetch()
 }

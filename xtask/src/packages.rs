@@ -40,6 +40,9 @@ pub(crate) const LINKER: &[Package] = &[
     package("libc6-dev", "the C library that every Rust program links"),
 ];
 
+/// What libFuzzer is built with.
+pub(crate) const COMPILER_OF_CPP: Package = package("g++", "the compiler of libFuzzer");
+
 /// What the demo and the tests run.
 pub(crate) const TOOLS: &[Tool] = &[
     tool("nginx", "nginx", "the server that guard protects"),
@@ -49,6 +52,7 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ethtool", "ethtool", "the offloads of the veth pairs"),
     tool("bpftool", "bpftool", "programs taken off by hand"),
     tool("nsenter", "util-linux", "commands inside a namespace"),
+    tool("xz", "xz-utils", "archives of source packages"),
 ];
 
 /// What the full tests run beside that.

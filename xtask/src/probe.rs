@@ -93,7 +93,8 @@ fn nightlies_with_source() -> Vec<String> {
     nightlies_by_preference(names)
 }
 
-fn nightlies_by_preference(names: impl Iterator<Item = String>) -> Vec<String> {
+/// The nightlies among the names of toolchains: the undated one first, then the newest.
+pub(crate) fn nightlies_by_preference(names: impl Iterator<Item = String>) -> Vec<String> {
     let dated = |name: &str| name.starts_with("nightly-2");
     let mut names: Vec<_> = names.filter(|name| name.starts_with("nightly")).collect();
     names.sort_by(|a, b| dated(a).cmp(&dated(b)).then_with(|| b.cmp(a)));

@@ -60,6 +60,15 @@ impl Fragment {
         }
     }
 
+    /// Of a fragment header behind others: a part of a part is a part, whatever it says.
+    #[inline(always)]
+    const fn within(self, outer: Self) -> Self {
+        Self {
+            offset: self.offset,
+            partial: self.partial | outer.partial,
+        }
+    }
+
     /// What a header that is not all there means.
     #[inline(always)]
     pub(super) const fn cut_short(self) -> Unsound {
@@ -102,7 +111,8 @@ pub fn extensions<F: Frame + ?Sized>(frame: &F, mut at: Payload) -> Result<Paylo
         let header: &[u8; 8] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
         let len = match at.protocol {
             PROTOCOL_FRAGMENT => {
-                at.fragment = Fragment::from_ipv6(u16::from_be_bytes([header[2], header[3]]));
+                let field = u16::from_be_bytes([header[2], header[3]]);
+                at.fragment = Fragment::from_ipv6(field).within(at.fragment);
                 8
             }
             // Counted in units of 4 bytes, less 2 (RFC 4302 section 2.2).

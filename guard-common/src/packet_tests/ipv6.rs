@@ -206,6 +206,19 @@ fn later_ipv6_fragments_have_no_header_to_read() {
 }
 
 #[test]
+fn a_second_fragment_header_does_not_make_a_part_whole() {
+    let part = [PROTOCOL_FRAGMENT, 0, 0, 1, 0, 0, 0, 9];
+    let atomic = [PROTOCOL_TCP, 0, 0, 0, 0, 0, 0, 9];
+    let packet = ip(&ipv6(
+        PROTOCOL_FRAGMENT,
+        64,
+        &[&part, &atomic, &tcp_header(5)],
+    ));
+    assert!(packet.fragment);
+    assert!(matches!(packet.transport(), Transport::Tcp(_)));
+}
+
+#[test]
 fn an_ipv6_packet_may_end_with_its_header() {
     let packet = ip(&ipv6(59, 64, &[]));
     assert_eq!(

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, Cursor, Read},
     path::{Path, PathBuf},
 };
 
@@ -12,18 +12,23 @@ use pcap_parser::{
 use thiserror::Error;
 
 /// The longest record, in bytes; capture programs cut packets at a quarter of that.
-const BUFFER: usize = 1 << 20;
+const LONGEST: usize = 1 << 20;
+/// What nearly every record fits in, in bytes, and the first header, which may hold comments.
+const BUFFER: usize = 1 << 16;
 const NS_PER_SECOND: u64 = 1_000_000_000;
+/// The bits of a pcap header's last word that name the link type, as libpcap reads them; those
+/// above say whether frames end with their check sequence (draft-ietf-opsawg-pcap section 4).
+const LINKTYPE_MASK: i32 = 0x03ff_ffff;
 
 /// A packet as it was captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Captured {
+pub struct Captured {
     /// When, in nanoseconds since 1970.
-    pub(super) time_ns: u64,
+    pub time_ns: u64,
     /// Its first bytes, from the Ethernet header on.
-    pub(super) bytes: Vec<u8>,
-    /// How long it was on the wire, in bytes.
-    pub(super) wire_len: usize,
+    pub bytes: Vec<u8>,
+    /// How long it was on the wire, in bytes; never less than what there is of it.
+    pub wire_len: usize,
 }
 
 impl Captured {
@@ -35,7 +40,8 @@ impl Captured {
 
 /// Why a capture cannot be read, or not further.
 #[derive(Debug, Error)]
-pub(super) enum CaptureError {
+#[expect(missing_docs, reason = "the message says it")]
+pub enum CaptureError {
     #[error("cannot read {}: {cause}: name a capture file (pcap or pcapng)", path.display())]
     Unreadable { path: PathBuf, cause: io::Error },
     #[error("{} is no capture: name a pcap or pcapng file", path.display())]
@@ -59,7 +65,7 @@ pub(super) enum CaptureError {
 }
 
 /// An open capture file.
-pub(super) struct Capture {
+pub struct Capture {
     path: PathBuf,
     reader: Box<dyn PcapReaderIterator + Send>,
     interfaces: Vec<Interface>,
@@ -77,18 +83,29 @@ struct Interface {
 
 impl Capture {
     /// Opens a file.
-    pub(super) fn open(path: &Path) -> Result<Self, CaptureError> {
-        let path = path.to_owned();
-        let unreadable = |path: &PathBuf, cause| CaptureError::Unreadable {
-            path: path.clone(),
+    ///
+    /// # Errors
+    /// It cannot be read, or is no capture.
+    pub fn open(path: &Path) -> Result<Self, CaptureError> {
+        let file = File::open(path).map_err(|cause| CaptureError::Unreadable {
+            path: path.to_owned(),
             cause,
-        };
-        let file = File::open(&path).map_err(|cause| unreadable(&path, cause))?;
-        let directory = file.metadata().is_ok_and(|found| found.is_dir());
-        if directory {
-            return Err(unreadable(&path, io::ErrorKind::IsADirectory.into()));
+        })?;
+        Self::read(path, file)
+    }
+
+    /// Reads a capture from `input`, called `path` in what goes wrong.
+    ///
+    /// # Errors
+    /// As [`Capture::open`].
+    pub fn read(path: &Path, mut input: impl Read + Send + 'static) -> Result<Self, CaptureError> {
+        let path = path.to_owned();
+        // Its first header says what it is, and a pipe may hand that over in parts.
+        let mut start = Vec::new();
+        if let Err(cause) = input.by_ref().take(BUFFER as u64).read_to_end(&mut start) {
+            return Err(CaptureError::Unreadable { path, cause });
         }
-        let reader = create_reader(BUFFER, file)
+        let reader = create_reader(BUFFER, Cursor::new(start).chain(input))
             .map_err(|_| CaptureError::NotACapture { path: path.clone() })?;
         Ok(Self {
             path,
@@ -98,7 +115,14 @@ impl Capture {
     }
 
     /// The next packet; nothing at the end of the file.
-    pub(super) fn next(&mut self) -> Result<Option<Captured>, CaptureError> {
+    ///
+    /// # Errors
+    /// The file cannot be read further.
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an iterator of results would go on behind the first error"
+    )]
+    pub fn next(&mut self) -> Result<Option<Captured>, CaptureError> {
         loop {
             match self.step() {
                 Step::Packet(packet) => return Ok(Some(packet)),
@@ -112,6 +136,8 @@ impl Capture {
                         return Err(CaptureError::Broken { path: self.path() });
                     }
                 }
+                Step::TooLong if self.reader.grow(LONGEST) => {}
+                Step::TooLong => return Err(CaptureError::Broken { path: self.path() }),
                 Step::Refused(Refused::Linktype(Linktype(linktype))) => {
                     let path = self.path();
                     return Err(CaptureError::NotEthernet { path, linktype });
@@ -136,6 +162,7 @@ impl Capture {
             }
             Err(PcapError::Eof) => Step::End,
             Err(PcapError::Incomplete(_) | PcapError::UnexpectedEof) => Step::NeedsMore,
+            Err(PcapError::BufferTooSmall) => Step::TooLong,
             Err(_) => Step::Refused(Refused::Nonsense),
         }
     }
@@ -151,6 +178,8 @@ enum Step {
     Nothing,
     /// The rest of it is not read yet.
     NeedsMore,
+    /// It does not fit into the buffer.
+    TooLong,
     End,
     Refused(Refused),
 }
@@ -170,7 +199,7 @@ fn read(
         PcapBlockOwned::LegacyHeader(header) => {
             let fine = header.is_nanosecond_precision();
             *interfaces = vec![Interface {
-                linktype: header.network,
+                linktype: Linktype(header.network.0 & LINKTYPE_MASK),
                 resolution: if fine { NS_PER_SECOND } else { 1_000_000 },
                 offset: 0,
             }];

@@ -1,4 +1,4 @@
-use std::{fs, path::PathBuf};
+use std::{fs, io::Read, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -122,6 +122,69 @@ fn a_pcapng_says_how_its_times_are_meant() {
         (3_000_000_007, 60)
     );
     assert_eq!(packets[0].bytes, b"abcd");
+}
+
+#[test]
+fn records_of_any_length_are_read_up_to_a_megabyte() {
+    for (len, fits) in [
+        (60_000, true),
+        (70_000, true),
+        (900_000, true),
+        (1_100_000, false),
+    ] {
+        let long = vec![7; len];
+        let bytes = [
+            header(MAGIC_US, ETHERNET, false),
+            record(7, 5, b"abcd", 4, false),
+            record(7, 6, &long, len as u32, false),
+            record(7, 7, b"efgh", 4, false),
+        ]
+        .concat();
+        let (packets, ended) = read(&bytes);
+        let lens: Vec<usize> = packets.iter().map(|packet| packet.bytes.len()).collect();
+        let expected = if fits { vec![4, len, 4] } else { vec![4] };
+        assert_eq!(lens, expected, "{ended:?}");
+        assert_eq!(ended.is_some(), !fits);
+    }
+}
+
+#[test]
+fn what_is_said_of_check_sequences_is_no_link_type() {
+    for above in [0x0400_0000, 0x3000_0000, 0xf000_0000] {
+        let bytes = [
+            header(MAGIC_US, above | ETHERNET, false),
+            record(7, 5, b"abcd", 4, false),
+        ]
+        .concat();
+        let (packets, ended) = read(&bytes);
+        assert!(ended.is_none(), "{ended:?}");
+        assert_eq!(packets.len(), 1, "{above:#x}");
+    }
+}
+
+/// Hands over a byte at a time, as a pipe may.
+struct Dripping(std::io::Cursor<Vec<u8>>);
+
+impl Read for Dripping {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let len = buffer.len().min(1);
+        self.0.read(&mut buffer[..len])
+    }
+}
+
+#[test]
+fn a_pipe_may_hand_a_capture_over_in_parts() {
+    let bytes = [
+        header(MAGIC_US, ETHERNET, false),
+        record(7, 5, b"abcd", 9, false),
+    ]
+    .concat();
+    let (whole, _) = read(&bytes);
+    let dripping = Dripping(std::io::Cursor::new(bytes));
+    let mut capture = Capture::read("pipe".as_ref(), dripping).expect("a capture");
+    let packet = capture.next().expect("a packet");
+    assert_eq!(packet.as_ref(), whole.first());
+    assert!(matches!(capture.next(), Ok(None)));
 }
 
 #[test]

@@ -1,0 +1,183 @@
+//! Each file through `guard replay`, twice.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use guard_common::{
+    packet::{Kind, Packet, parse},
+    reason::{Reason, Verdict},
+};
+use lab::{Scratch, agent};
+use serde_json::Value;
+
+use crate::{
+    file::{End, File},
+    files, on_the_wire,
+};
+
+/// One file in so many is in the share that every run takes.
+const SHARE: u32 = 7;
+/// Files of that share, at least.
+const LEAST_SHARE: usize = 70;
+/// How long a file may take, in seconds.
+const TIMEOUT: &str = "120";
+/// Files at a time: half of a run is waiting for the kernel.
+const WORKERS: usize = 4;
+
+/// No rule and no limit: what is left is what is wrong with a packet by itself.
+const CONFIGURATION: &str = r#"
+    [limits]
+    packets = "off"
+    connections = "off"
+    new_sources = "off"
+    protocol = { icmp = "off", fragments = "off" }
+"#;
+
+#[test]
+fn a_share_of_the_captures_is_judged_as_the_host_reads_it() -> Result<()> {
+    let share: Vec<PathBuf> = files()?.into_iter().filter(is_of_share).collect();
+    ensure!(share.len() >= LEAST_SHARE, "only {} files", share.len());
+    replay_all(&share)
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn every_capture_is_judged_as_the_host_reads_it() -> Result<()> {
+    replay_all(&files()?)
+}
+
+/// By its name, so that the share stays the same when files come and go.
+fn is_of_share(path: &PathBuf) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    // FNV-1a.
+    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    });
+    hash.is_multiple_of(SHARE)
+}
+
+fn replay_all(files: &[PathBuf]) -> Result<()> {
+    let scratch = Scratch::new()?;
+    let configuration = scratch.join("guard.toml");
+    fs::write(&configuration, CONFIGURATION)?;
+    let (next, judged) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let problems = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match replay(path, &configuration) {
+                        Ok(count) => _ = judged.fetch_add(count, Ordering::Relaxed),
+                        Err(error) => {
+                            let problem = format!("{}: {error:#}", path.display());
+                            problems.lock().expect("no worker panics").push(problem);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let problems = problems.into_inner().expect("no worker panics");
+    ensure!(problems.is_empty(), "{}", problems.join("\n"));
+    let judged = judged.into_inner();
+    println!("{} files, {judged} packets judged, each twice", files.len());
+    ensure!(judged > files.len(), "only {judged} packets were judged");
+    Ok(())
+}
+
+/// Replays a file twice: how many of its packets were judged.
+fn replay(path: &Path, configuration: &Path) -> Result<usize> {
+    let [first, second] = [run(path, configuration)?, run(path, configuration)?];
+    ensure!(first == second, "a second run says something else");
+    let file = File::read(&fs::read(path)?);
+    let said = String::from_utf8(first.stderr)?;
+    let code = first
+        .status
+        .code()
+        .with_context(|| format!("{}: {said}", first.status))?;
+    let expected = i32::from(file.end != End::Whole);
+    ensure!(code == expected, "exit code {code}, not {expected}: {said}");
+    ensure!(said.contains(&file.end.words()), "it says `{said}`");
+    ensure!(
+        said.lines().count() == usize::from(code != 0),
+        "it says `{said}`"
+    );
+    if first.stdout.is_empty() {
+        ensure!(code != 0 && file.packets.is_empty(), "it says nothing");
+        return Ok(0);
+    }
+    let told: Value = serde_json::from_slice(&first.stdout).context("no JSON")?;
+    compare(&told, &file)
+}
+
+fn run(path: &Path, configuration: &Path) -> Result<Output> {
+    let mut command = Command::new("timeout");
+    agent::without_settings(&mut command);
+    command.args(["--signal=KILL", TIMEOUT]);
+    command.arg(agent::binary()?).arg("replay").arg(path);
+    command.arg("--config").arg(configuration);
+    // Everything arrives.
+    command.args([
+        "--local",
+        "0.0.0.0/0",
+        "--local",
+        "::/0",
+        "--output",
+        "json",
+    ]);
+    command.output().context("cannot run guard")
+}
+
+/// What is told of each packet against what the host reads: how many were judged.
+fn compare(told: &Value, file: &File) -> Result<usize> {
+    let packets = told["packets"].as_array().context("no packets")?;
+    ensure!(
+        packets.len() == file.packets.len(),
+        "{} packets",
+        packets.len()
+    );
+    let first = file.packets.first();
+    let by_loopback = first.is_some_and(|first| first.bytes.starts_with(&[0; 12]));
+    let mut judged = 0;
+    for (told, recorded) in packets.iter().zip(&file.packets) {
+        ensure!(told["bytes"] == recorded.wire_len, "{told}: not its length");
+        let outcome = told["verdict"].as_str().zip(told["reason"].as_str());
+        let expected = on_the_wire(&recorded.bytes, recorded.wire_len)
+            .map(|frame| expected(&frame, by_loopback));
+        judged += usize::from(expected.is_some());
+        let is_right = match (outcome, expected) {
+            (None, None) => true,
+            (Some((verdict, reason)), Some((expected, reasons))) => {
+                verdict == expected.name() && reasons.iter().any(|known| known.name() == reason)
+            }
+            _ => false,
+        };
+        ensure!(is_right, "{told}: expected is {expected:?}");
+    }
+    Ok(judged)
+}
+
+/// What the program must say of a frame, as the host reads it: the verdict, and the reason or one
+/// of two.
+fn expected(frame: &[u8], by_loopback: bool) -> (Verdict, [Reason; 2]) {
+    match parse(frame) {
+        // Neighbour discovery passes always.
+        Ok(Packet::Ip(packet))
+            if packet.land && !by_loopback && packet.kind != Kind::NeighbourDiscovery =>
+        {
+            (Verdict::Drop, [Reason::Land; 2])
+        }
+        // Every port is a service, and plaintext is flagged.
+        Ok(_) => (Verdict::Pass, [Reason::Pass, Reason::Plaintext]),
+        Err(unsound) => (Verdict::Drop, [unsound.reason(); 2]),
+    }
+}
