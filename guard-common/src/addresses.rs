@@ -3,6 +3,9 @@
 //! A hash names the line of an address, and the line is searched whole: one access to memory says
 //! which rule there is, or that there is none. What finds no room in its line is a prefix like
 //! others, see [`crate::ranges`].
+//!
+//! Before the lines stands a filter, small enough for the cache where they are not: of an address
+//! that has no rule it mostly says so.
 
 use crate::{source::mix, wire::RuleWord};
 
@@ -10,6 +13,35 @@ use crate::{source::mix, wire::RuleWord};
 pub const IPV4_WAYS: usize = 8;
 /// IPv6 addresses in a line.
 pub const IPV6_WAYS: usize = 3;
+
+/// Addresses for which a word of the filter is made.
+pub const FILTERED: usize = 4;
+
+/// A word of the filter. Whoever has a rule has both his bits in it; whose rule is taken away keeps
+/// them, since they may be another's too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Filter(pub u64);
+
+impl Filter {
+    /// Whether the address of this hash may have a rule.
+    #[inline(always)]
+    #[must_use]
+    pub const fn may_hold(self, hash: u64) -> bool {
+        self.0 & Self::bits(hash) == Self::bits(hash)
+    }
+
+    /// With the address of this hash.
+    #[must_use]
+    pub const fn with(self, hash: u64) -> Self {
+        Self(self.0 | Self::bits(hash))
+    }
+
+    #[inline(always)]
+    const fn bits(hash: u64) -> u64 {
+        1 << (hash >> 32 & 63) | 1 << (hash >> 40 & 63)
+    }
+}
 
 /// Addresses that share a cache line, with their rules.
 ///
@@ -19,9 +51,10 @@ pub trait Line: Copy + Default {
     /// What it keeps of an address.
     type Key: Copy;
 
-    /// The line of an address, before the mask of the table's size.
+    /// A number for an address: its low half names the line, before the mask of the table's size,
+    /// and the word of the filter; its high half the bits of that word.
     #[must_use]
-    fn of(address: Self::Key, seed: [u64; 2]) -> u32;
+    fn hash(address: Self::Key, seed: [u64; 2]) -> u64;
 
     /// The rule of an address, [`RuleWord::NONE`] when it has none.
     #[must_use]
@@ -44,8 +77,8 @@ impl Line for Ipv4Line {
     type Key = u32;
 
     #[inline(always)]
-    fn of(address: u32, seed: [u64; 2]) -> u32 {
-        mix(u64::from(address) ^ seed[0]) as u32
+    fn hash(address: u32, seed: [u64; 2]) -> u64 {
+        mix(u64::from(address) ^ seed[0])
     }
 
     #[inline(always)]
@@ -92,8 +125,8 @@ impl Line for Ipv6Line {
     type Key = [u64; 2];
 
     #[inline(always)]
-    fn of([high, low]: [u64; 2], seed: [u64; 2]) -> u32 {
-        mix(mix(high ^ seed[1]) ^ low) as u32
+    fn hash([high, low]: [u64; 2], seed: [u64; 2]) -> u64 {
+        mix(mix(high ^ seed[1]) ^ low)
     }
 
     #[inline(always)]
@@ -127,7 +160,7 @@ const _: () = {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{collections::HashMap, vec};
 
     use proptest::{collection::vec, prelude::*};
 
@@ -159,6 +192,24 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    #[test]
+    fn the_filter_holds_whom_it_was_told_and_few_others() {
+        let seed = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+        let words = 1 << 10;
+        let mut filter = vec![Filter::default(); words];
+        let hash = |address: u32| Ipv4Line::hash(address, seed);
+        let place = |address| hash(address) as usize % words;
+        let listed = (FILTERED * words) as u32;
+        for address in 0..listed {
+            let word = &mut filter[place(address)];
+            *word = word.with(hash(address));
+        }
+        let held = |address: &u32| filter[place(*address)].may_hold(hash(*address));
+        assert!((0..listed).all(|address| held(&address)));
+        let others = (listed..listed + 100_000).filter(held).count();
+        assert!(others < 3_000, "{others} of 100,000");
     }
 
     proptest! {

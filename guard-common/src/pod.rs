@@ -2,7 +2,7 @@
 #![expect(unsafe_code, reason = "the trait is a promise about layout")]
 
 use crate::{
-    addresses::{Ipv4Line, Ipv6Line},
+    addresses::{Filter, Ipv4Line, Ipv6Line},
     limit::Limit,
     ranges::{Ipv4Range, Ipv6Range, Root},
     wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings, Variables},
@@ -20,6 +20,7 @@ macro_rules! plain_data {
 plain_data!(
     Counter,
     EventBudget,
+    Filter,
     Ipv4Line,
     Ipv4Range,
     Ipv6Line,

@@ -73,6 +73,10 @@ pub struct Settings {
     pub address_mask_v4: u32,
     /// The same for IPv6.
     pub address_mask_v6: u32,
+    /// Words of the filter of IPv4 addresses less one; their number is a power of two.
+    pub filter_mask_v4: u32,
+    /// The same for IPv6.
+    pub filter_mask_v6: u32,
     /// Ticks of a second, at least 1.
     pub ticks_per_second: u32,
     /// Events a second, CPU and [`EventClass`].
@@ -162,6 +166,8 @@ impl Settings {
         services: 0,
         address_mask_v4: 0,
         address_mask_v6: 0,
+        filter_mask_v4: 0,
+        filter_mask_v6: 0,
         ticks_per_second: 1,
         event_budget: 0,
         network_mask: 0,
@@ -465,7 +471,7 @@ pub struct Excerpt {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 22);
+    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 24);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);

@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use guard_common::{
-    addresses::{Ipv4Line, Ipv6Line, Line as _},
+    addresses::{Filter, Ipv4Line, Ipv6Line, Line as _},
     known::Known,
     limit::Set,
     offence::{Connections, Offenders},
@@ -84,6 +84,13 @@ static ADDRESSES_V4: Array<Ipv4Line> = Array::with_max_entries(1, MMAPABLE);
 /// The same for IPv6.
 #[map]
 static ADDRESSES_V6: Array<Ipv6Line> = Array::with_max_entries(1, MMAPABLE);
+
+/// Which addresses may be among those. Agent writes, program reads.
+#[map]
+static FILTER_V4: Array<Filter> = Array::with_max_entries(1, MMAPABLE);
+/// The same for IPv6.
+#[map]
+static FILTER_V6: Array<Filter> = Array::with_max_entries(1, MMAPABLE);
 
 /// Rules for prefixes. Two halves: the agent writes the one that the program does not read, or behind
 /// what is read.
@@ -213,15 +220,23 @@ pub(crate) fn count_payload(position: u32) {
 /// The rule for exactly this address.
 #[inline(always)]
 pub(crate) fn address_v4(source: Ipv4Word) -> RuleWord {
-    let line = Ipv4Line::of(source, settings::hash_seed()) & settings::address_mask_v4();
-    let line = ADDRESSES_V4.get(line);
+    let hash = Ipv4Line::hash(source, settings::hash_seed());
+    let filter = FILTER_V4.get(hash as u32 & settings::filter_mask_v4());
+    if !filter.is_some_and(|word| word.may_hold(hash)) {
+        return RuleWord::NONE;
+    }
+    let line = ADDRESSES_V4.get(hash as u32 & settings::address_mask_v4());
     line.map_or(RuleWord::NONE, |line| line.find(source))
 }
 
 #[inline(always)]
 pub(crate) fn address_v6(source: [u64; 2]) -> RuleWord {
-    let line = Ipv6Line::of(source, settings::hash_seed()) & settings::address_mask_v6();
-    let line = ADDRESSES_V6.get(line);
+    let hash = Ipv6Line::hash(source, settings::hash_seed());
+    let filter = FILTER_V6.get(hash as u32 & settings::filter_mask_v6());
+    if !filter.is_some_and(|word| word.may_hold(hash)) {
+        return RuleWord::NONE;
+    }
+    let line = ADDRESSES_V6.get(hash as u32 & settings::address_mask_v6());
     line.map_or(RuleWord::NONE, |line| line.find(source))
 }
 

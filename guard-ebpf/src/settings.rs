@@ -171,6 +171,16 @@ pub(crate) fn address_mask_v6() -> u32 {
 }
 
 #[inline(always)]
+pub(crate) fn filter_mask_v4() -> u32 {
+    setting!(filter_mask_v4)
+}
+
+#[inline(always)]
+pub(crate) fn filter_mask_v6() -> u32 {
+    setting!(filter_mask_v6)
+}
+
+#[inline(always)]
 pub(crate) fn ticks_per_second() -> u32 {
     setting!(ticks_per_second)
 }

@@ -134,6 +134,8 @@ impl Plan {
             services: config.services.len() as u32,
             address_mask_v4: 0,
             address_mask_v6: 0,
+            filter_mask_v4: 0,
+            filter_mask_v6: 0,
             ticks_per_second: tick.count(Duration::from_secs(1)),
             event_budget: EVENT_BUDGET,
             network_mask: NETWORK_SETS - 1,
@@ -182,7 +184,9 @@ impl Plan {
 
     /// Sees to it that the rules fit.
     fn fit(&mut self) {
-        [self.settings.address_mask_v4, self.settings.address_mask_v6] = self.sizes().masks();
+        let sizes = self.sizes();
+        [self.settings.address_mask_v4, self.settings.address_mask_v6] = sizes.masks();
+        [self.settings.filter_mask_v4, self.settings.filter_mask_v6] = sizes.filter_masks();
     }
 
     /// Every rule, also those before which others go.

@@ -19,6 +19,7 @@ pub(super) trait Family {
     const LOAD: usize;
     /// Names of the maps.
     const ADDRESSES: &'static str;
+    const FILTER: &'static str;
     const RANGES: &'static str;
     const ROOTS: &'static str;
 
@@ -45,6 +46,7 @@ impl Family for V4 {
     const WAYS: usize = IPV4_WAYS;
     const LOAD: usize = 4;
     const ADDRESSES: &'static str = "ADDRESSES_V4";
+    const FILTER: &'static str = "FILTER_V4";
     const RANGES: &'static str = "RANGES_V4";
     const ROOTS: &'static str = "ROOTS_V4";
 
@@ -76,6 +78,7 @@ impl Family for V6 {
     const WAYS: usize = IPV6_WAYS;
     const LOAD: usize = 1;
     const ADDRESSES: &'static str = "ADDRESSES_V6";
+    const FILTER: &'static str = "FILTER_V6";
     const RANGES: &'static str = "RANGES_V6";
     const ROOTS: &'static str = "ROOTS_V6";
 

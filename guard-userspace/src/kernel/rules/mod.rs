@@ -220,7 +220,8 @@ fn words(changes: &[&(IpNet, Option<RuleWord>)]) -> Vec<Change> {
 
 fn tables<F: Family>(ebpf: &Ebpf, seed: [u64; 2]) -> Result<Tables<F>> {
     let halves = Halves::new(mapped(ebpf, F::RANGES)?, mapped(ebpf, F::ROOTS)?);
-    Ok(Tables::new(seed, mapped(ebpf, F::ADDRESSES)?, halves))
+    let (lines, filter) = (mapped(ebpf, F::ADDRESSES)?, mapped(ebpf, F::FILTER)?);
+    Ok(Tables::new(seed, lines, filter, halves))
 }
 
 fn mapped<T: Pod>(ebpf: &Ebpf, name: &str) -> Result<Mapped<T>> {

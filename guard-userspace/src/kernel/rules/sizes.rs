@@ -1,7 +1,7 @@
 //! How large the tables are to be.
 
 use aya::EbpfLoader;
-use guard_common::{ranges::MAX_RANGES, wire::RuleWord};
+use guard_common::{addresses::FILTERED, ranges::MAX_RANGES, wire::RuleWord};
 use ipnet::IpNet;
 
 use super::family::{Family, V4, V6};
@@ -69,11 +69,18 @@ impl Sizes {
         [self.v4.lines - 1, self.v6.lines - 1]
     }
 
+    /// What the mask of the filter is, of both families.
+    pub(in super::super) fn filter_masks(&self) -> [u32; 2] {
+        [self.v4.filter::<V4>() - 1, self.v6.filter::<V6>() - 1]
+    }
+
     /// Has the maps made so large.
     pub(in super::super) fn set(&self, loader: &mut EbpfLoader<'_>) {
         for (name, size) in [
             (V4::ADDRESSES, self.v4.lines),
             (V6::ADDRESSES, self.v6.lines),
+            (V4::FILTER, self.v4.filter::<V4>()),
+            (V6::FILTER, self.v6.filter::<V6>()),
             (V4::RANGES, 2 * self.v4.ranges),
             (V6::RANGES, 2 * self.v6.ranges),
         ] {
@@ -83,6 +90,11 @@ impl Sizes {
 }
 
 impl Size {
+    /// Words of the filter, a power of two.
+    fn filter<F: Family>(&self) -> u32 {
+        (self.lines as usize * F::LOAD / FILTERED) as u32
+    }
+
     fn of<F: Family>(count: Count) -> Self {
         let lines = count.addresses.min(MAX_ADDRESSES).div_ceil(F::LOAD);
         let lines = lines.max(LEAST_LINES).next_power_of_two();

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use guard_common::{addresses::Line as _, wire::RuleWord};
+use guard_common::{
+    addresses::{Filter, Line as _},
+    wire::RuleWord,
+};
 
 use super::{NoRoom, RuleCounts, cut::Prefix, family::Family, halves::Halves};
 use crate::{kernel::mapped::Mapped, status::MapStatus};
@@ -25,6 +28,8 @@ pub(super) struct Changed {
 pub(super) struct Tables<F: Family> {
     seed: [u64; 2],
     lines: Mapped<F::Line>,
+    /// Says of most addresses without a rule that they have none.
+    filter: Mapped<Filter>,
     halves: Halves<F>,
     /// What the ranges are made of: prefixes, and addresses that found no room in their line.
     prefixes: BTreeMap<Prefix, RuleWord>,
@@ -36,10 +41,16 @@ pub(super) struct Tables<F: Family> {
 }
 
 impl<F: Family> Tables<F> {
-    pub(super) fn new(seed: [u64; 2], lines: Mapped<F::Line>, halves: Halves<F>) -> Self {
+    pub(super) fn new(
+        seed: [u64; 2],
+        lines: Mapped<F::Line>,
+        filter: Mapped<Filter>,
+        halves: Halves<F>,
+    ) -> Self {
         Self {
             seed,
             lines,
+            filter,
             halves,
             prefixes: BTreeMap::new(),
             operator_prefixes: 0,
@@ -171,6 +182,9 @@ impl<F: Family> Tables<F> {
             if !line.set(F::key(address), is) {
                 return None;
             }
+            if is.is_some() {
+                self.pass_filter(address);
+            }
             self.lines.write(at, &line);
             self.listed += usize::from(is.is_some());
             self.listed -= usize::from(was.is_some());
@@ -199,7 +213,18 @@ impl<F: Family> Tables<F> {
     }
 
     fn line_of(&self, address: u128) -> usize {
-        F::Line::of(F::key(address), self.seed) as usize & (self.lines.len() - 1)
+        self.hash(address) as usize & (self.lines.len() - 1)
+    }
+
+    /// Has the program look for an address in its line.
+    fn pass_filter(&mut self, address: u128) {
+        let hash = self.hash(address);
+        let at = hash as usize & (self.filter.len() - 1);
+        self.filter.write(at, &self.filter.read(at).with(hash));
+    }
+
+    fn hash(&self, address: u128) -> u64 {
+        F::Line::hash(F::key(address), self.seed)
     }
 }
 
