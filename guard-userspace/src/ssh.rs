@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::{BufRead as _, BufReader},
     net::IpAddr,
+    time::{Duration, Instant},
 };
 
 /// What `sshd` tells those it lets in: address and port of the client, then of the server.
@@ -16,16 +17,42 @@ const PORT: u16 = 22;
 const CONNECTIONS: [&str; 2] = ["/proc/net/tcp", "/proc/net/tcp6"];
 /// What it calls one that is established.
 const ESTABLISHED: &str = "01";
+/// For how long what was listed is taken for what is: the kernel goes through a table of all
+/// connections for it, which takes milliseconds.
+const FRESH: Duration = Duration::from_secs(5);
 
 /// The other end of the SSH connection that this process was started by, if it was.
 pub fn client() -> Option<IpAddr> {
     ends().map(|(client, _)| client)
 }
 
+/// Who administers this host, as far as that was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    addresses: BTreeSet<IpAddr>,
+    looked_at: Option<Instant>,
+}
+
+impl Peers {
+    /// Looks who there is, unless that was done just now. `client` is one that is known anyway.
+    pub(crate) fn look(&mut self, client: Option<IpAddr>) {
+        if self.looked_at.is_none_or(|at| at.elapsed() > FRESH) {
+            self.addresses = peers();
+            self.looked_at = Some(Instant::now());
+        }
+        self.addresses.extend(client);
+    }
+
+    /// Each of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.iter().copied()
+    }
+}
+
 /// The other ends of all SSH connections to this host: that by which this process was started, and
 /// those established to port 22 or the one that it came by. What the kernel does not list is not
 /// among them.
-pub(crate) fn peers() -> BTreeSet<IpAddr> {
+fn peers() -> BTreeSet<IpAddr> {
     let own = ends();
     let ports = [PORT, own.map_or(PORT, |(_, port)| port)];
     let mut peers: BTreeSet<IpAddr> = own.into_iter().map(|(client, _)| client).collect();

@@ -48,6 +48,12 @@ fn the_micro_benchmark_has_every_figure() -> Result<()> {
     );
     assert_eq!(figures["load"].as_array().map(Vec::len), Some(2));
 
+    let feed = &figures["feed"];
+    for time in ["read_ms", "plan_ms", "kernel_ms"] {
+        assert!(feed[time].as_f64() > Some(0.0), "{feed}");
+    }
+    assert_eq!(feed["entry"].as_array().map(Vec::len), Some(4));
+
     let limits = figures["limits"].as_array().context("no limits")?;
     assert!(
         limits.iter().all(|row| row["passed"].as_u64() > Some(0)),

@@ -364,7 +364,7 @@ mod tests {
             }
             let mut rules = Vec::new();
             if reloaded {
-                book.lay_over(&mut rules, &[feed.clone()], &[], NOW);
+                book.lay_over(&mut rules, std::slice::from_ref(&feed), &[], NOW);
                 assert_eq!(rules.len(), 2);
                 assert!(
                     rules.iter().all(|(_, rule)| rule.number() > 0),

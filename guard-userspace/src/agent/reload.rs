@@ -24,7 +24,6 @@ use crate::{
     config::{Config, Entry, Style, units},
     entries::{Done, Edit, Explanation, List, Listed, Matching},
     kernel::{NoRoom, Plan, Tick},
-    ssh,
 };
 
 /// What every program of this agent has in common.
@@ -307,9 +306,8 @@ impl Inner {
     /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
     /// the rules shut out.
     pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {
-        self.peers = ssh::peers();
-        self.peers.extend(ssh_client);
-        let shut_out = warnings::shut_out(self, &self.peers);
+        self.peers.look(ssh_client);
+        let shut_out = warnings::shut_out(self);
         for peer in &shut_out {
             warn!("{}", peer.sentence());
         }

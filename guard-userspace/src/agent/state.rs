@@ -1,7 +1,6 @@
 //! The running agent: what it holds, and what it says of itself.
 
 use std::{
-    collections::BTreeSet,
     net::IpAddr,
     process,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -27,6 +26,7 @@ use crate::{
     interface::Interface,
     kernel::{Kernel, RuleCounts},
     logging::DroppedLines,
+    ssh::Peers,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
         payloads_by_word, verdicts_and_reasons,
@@ -49,7 +49,7 @@ pub(super) struct Inner {
     pub(super) kernel: Kernel,
     pub(super) rules: Rules,
     /// Who has an SSH connection to this host, when that was last looked at.
-    pub(super) peers: BTreeSet<IpAddr>,
+    pub(super) peers: Peers,
     pub(super) loaded_at: SystemTime,
     pub(super) reload_failed: bool,
 }
@@ -81,7 +81,7 @@ impl Agent {
                 interfaces,
                 kernel,
                 rules,
-                peers: BTreeSet::new(),
+                peers: Peers::default(),
                 loaded_at: SystemTime::now(),
                 reload_failed: false,
             }),

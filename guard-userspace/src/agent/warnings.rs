@@ -81,20 +81,16 @@ impl ShutOut {
     }
 }
 
-/// Those of `peers` that are shut out.
-pub(super) fn shut_out(inner: &Inner, peers: &BTreeSet<IpAddr>) -> Vec<ShutOut> {
-    let shut_out = peers.iter().filter_map(|peer| {
-        let (net, word) = deciding(&inner.kernel, *peer).into_iter().next()?;
+/// Those of the other ends of SSH connections that are shut out.
+pub(super) fn shut_out(inner: &Inner) -> Vec<ShutOut> {
+    let shut_out = inner.peers.iter().filter_map(|peer| {
+        let (net, word) = deciding(&inner.kernel, peer).into_iter().next()?;
         let by = match word.rule()? {
             Rule::Deny => List::Deny.to_string(),
             Rule::Feed => format!("feed {}", inner.rules.feed(word)?),
             Rule::Allow | Rule::Own | Rule::Ban => return None,
         };
-        Some(ShutOut {
-            peer: *peer,
-            net,
-            by,
-        })
+        Some(ShutOut { peer, net, by })
     });
     shut_out.collect()
 }
@@ -130,7 +126,7 @@ impl Inner {
         let over = &self.rules.over;
         let denied = over.book.list().filter(|entry| entry.list == List::Deny);
         let denied = of_own_denied(denied.map(|entry| entry.cidr), &self.rules);
-        let shut_out = shut_out(self, &self.peers);
+        let shut_out = shut_out(self);
         let all = over.warnings.iter().cloned().chain(denied);
         all.chain(shut_out.iter().map(ShutOut::sentence)).collect()
     }

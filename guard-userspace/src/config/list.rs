@@ -120,11 +120,16 @@ fn read_line(line: &[u8], everyone: bool, nets: &mut Vec<IpNet>) -> Result<(), I
 }
 
 fn is_too_wide(net: &IpNet) -> bool {
-    let (shortest, no_senders) = match net {
-        IpNet::V4(_) => (SHORTEST[0], NO_SENDERS.parse().ok()),
-        IpNet::V6(_) => (SHORTEST[1], None),
+    let shortest = match net {
+        IpNet::V4(_) => SHORTEST[0],
+        IpNet::V6(_) => SHORTEST[1],
     };
-    net.prefix_len() < shortest && no_senders.is_none_or(|around: IpNet| !around.contains(net))
+    let has_senders = || {
+        NO_SENDERS
+            .parse()
+            .is_ok_and(|around: IpNet| !around.contains(net))
+    };
+    net.prefix_len() < shortest && has_senders()
 }
 
 fn wide(entry: &str, net: &IpNet) -> Invalid {

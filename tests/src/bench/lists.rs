@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashSet,
+    fs::File,
+    io::{BufWriter, Write as _},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
 };
 
 use anyhow::{Context as _, Result};
@@ -104,6 +107,22 @@ impl Lists {
         self.in_prefixes[family as usize]
     }
 
+    /// Writes them to a file as they are published, addresses without a length.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        let file =
+            File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        let mut file = BufWriter::new(file);
+        for net in &self.nets {
+            if net.prefix_len() == net.max_prefix_len() {
+                writeln!(file, "{}", net.addr())?;
+            } else {
+                writeln!(file, "{net}")?;
+            }
+        }
+        file.flush()?;
+        Ok(())
+    }
+
     /// Adds them to what `config` denies. As a text they would be longer than a file may be.
     pub(super) fn deny(&self, config: &mut Config) -> Result<()> {
         let text = "[[deny]]\ncidr = \"192.0.2.0/32\"";
@@ -117,6 +136,17 @@ impl Lists {
         config.deny.extend(entries);
         Ok(())
     }
+}
+
+/// So many networks of this length that look like listed ones.
+pub(super) fn alike(family: Family, length: u8, count: usize) -> Result<Vec<IpNet>> {
+    // Far behind what the lists are made of.
+    let mut noise = Noise(1 << 40);
+    let nets = (0..count).map(|_| match family {
+        Family::V4 => net_v4(noise.address_v4(), length),
+        Family::V6 => net_v6(noise.address_v6(), length),
+    });
+    nets.collect()
 }
 
 /// Networks of one family, each once.

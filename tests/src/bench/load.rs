@@ -14,7 +14,7 @@ use super::{
 };
 
 /// Any will do, and the same one each time makes figures comparable.
-const HASH_SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
+pub(super) const HASH_SEED: [u64; 2] = [0x0123_4567_89ab_cdef, 0xfedc_ba98_7654_3210];
 
 /// A kernel side, and what it took to load.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod accuracy;
 pub mod crowd;
+pub mod feed;
 pub mod lists;
 pub mod load;
 mod memory;

@@ -117,6 +117,8 @@ fn the_examples_in_the_documentation_are_valid() -> Result<()> {
         .parent()
         .context("no parent")?;
     let folder = tempfile::tempdir()?;
+    // What the examples name lies beside them.
+    fs::write(folder.path().join("drop.netset"), "192.0.2.0/24")?;
     let mut checked = 0;
     for page in ["README.md", "docs/CONFIGURATION.md"] {
         let text = fs::read_to_string(root.join(page))?;

@@ -9,11 +9,11 @@ use std::{
 
 use guard::{
     config::Config,
-    kernel::{Kernel, Plan},
+    kernel::{Kernel, Plan, RuleCounts},
 };
 use guard_common::{
     reason::{
-        Reason::{self, Allow, Deny, Feed, Pass},
+        Reason::{self, Allow, Ban, Deny, Feed, Pass, Spoofed},
         Verdict,
     },
     source::mix,
@@ -172,12 +172,12 @@ fn expected(model: &Model, address: IpAddr) -> Reason {
         .or(of(Layer::Feed))
         .or(of(Layer::Ban));
     match decides.and_then(|rule| rule.rule()) {
-        None => Reason::Pass,
-        Some(Rule::Allow) => Reason::Allow,
-        Some(Rule::Deny) => Reason::Deny,
-        Some(Rule::Feed) => Reason::Feed,
-        Some(Rule::Ban) => Reason::Ban,
-        Some(Rule::Own) => Reason::Spoofed,
+        None => Pass,
+        Some(Rule::Allow) => Allow,
+        Some(Rule::Deny) => Deny,
+        Some(Rule::Feed) => Feed,
+        Some(Rule::Ban) => Ban,
+        Some(Rule::Own) => Spoofed,
     }
 }
 
@@ -240,7 +240,7 @@ fn rules_that_come_and_go_decide_as_a_model_of_them() {
             let Bytes(frame) = udp(&address.to_string()).into();
             let (verdict, reason) = kernel.judge(&frame).expect("a test-run");
             assert_eq!(reason, expected(model, address), "{address}");
-            let passes = matches!(reason, Reason::Pass | Reason::Allow);
+            let passes = matches!(reason, Pass | Allow);
             assert_eq!(verdict == Verdict::Pass, passes, "{address}");
             *seen.entry(reason).or_default() += 1;
         }
@@ -256,7 +256,7 @@ fn rules_that_come_and_go_decide_as_a_model_of_them() {
     for changes in all.chunks(200) {
         kernel.change_rules(changes).expect("room for them");
     }
-    assert_eq!(kernel.rules(), Default::default());
+    assert_eq!(kernel.rules(), RuleCounts::default());
     check(&model, &mut kernel, &mut noise);
     for _ in 0..20 {
         change(&mut noise, &mut model, &mut kernel);
@@ -264,13 +264,7 @@ fn rules_that_come_and_go_decide_as_a_model_of_them() {
     }
     println!("{seen:?}, replaced {replaced} times");
     assert!(replaced > 1, "the ranges have run full {replaced} times");
-    for reason in [
-        Reason::Pass,
-        Reason::Allow,
-        Reason::Deny,
-        Reason::Feed,
-        Reason::Ban,
-    ] {
+    for reason in [Pass, Allow, Deny, Feed, Ban] {
         assert!(seen.get(&reason) > Some(&100), "{reason:?}: {seen:?}");
     }
 }

@@ -86,16 +86,16 @@ impl<F: Family> Tables<F> {
     /// Gives each network its rule, or with [`RuleWord::NONE`] takes it away: single addresses in
     /// their lines at once, the others when they are written.
     pub(super) fn change(&mut self, changes: &[Change]) -> Changed {
-        let mut changed = Changed::default();
+        let mut done = Changed::default();
         for (prefix, rule) in changes {
-            let in_line = is_address::<F>(*prefix) && !self.prefixes.contains_key(prefix);
-            let (was, in_line) = self.update(*prefix, in_line, |_| *rule);
+            let try_line = is_address::<F>(*prefix) && !self.prefixes.contains_key(prefix);
+            let (was, in_line) = self.update(*prefix, try_line, |_| *rule);
             if was != *rule {
-                changed.before.push((*prefix, was));
-                changed.prefixes.extend((!in_line).then_some(*prefix));
+                done.before.push((*prefix, was));
+                done.prefixes.extend((!in_line).then_some(*prefix));
             }
         }
-        changed
+        done
     }
 
     /// Takes changes back that were not written.
@@ -149,15 +149,15 @@ impl<F: Family> Tables<F> {
         ]
     }
 
-    /// Gives a network the rule that it `becomes`, if it is an address `in_line` when there is room.
-    /// What it was comes back, and whether it is in its line.
+    /// Gives a network the rule that it `becomes`, an address `try_line` in its line when there is
+    /// room. What it was comes back, and whether it is in its line.
     fn update(
         &mut self,
         prefix: Prefix,
-        in_line: bool,
+        try_line: bool,
         becomes: impl Fn(RuleWord) -> RuleWord,
     ) -> (RuleWord, bool) {
-        let changed = in_line.then(|| self.update_line(prefix.0, &becomes));
+        let changed = try_line.then(|| self.update_line(prefix.0, &becomes));
         let (changed, in_line) = match changed.flatten() {
             Some(changed) => (changed, true),
             None => (self.update_prefix(prefix, &becomes), false),

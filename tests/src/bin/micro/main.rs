@@ -12,6 +12,7 @@ macro_rules! say {
     }};
 }
 
+mod feed;
 mod limits;
 mod memory;
 mod packets;
@@ -96,6 +97,7 @@ fn measure(scale: &Scale) -> Result<Value> {
     figures.insert("load".into(), memory::show_time(&loaded));
     // Half a gigabyte and more, which nothing below needs.
     drop((defaults, packets.with_lists));
+    figures.insert("feed".into(), feed::measure(scale, &lists, tick)?);
     figures.insert("limits".into(), limits::overruns(scale, tick)?);
     figures.insert("crowd".into(), limits::crowd(scale)?);
 
