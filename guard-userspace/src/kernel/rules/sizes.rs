@@ -91,7 +91,7 @@ impl Sizes {
 
 impl Size {
     /// Words of the filter, a power of two.
-    fn filter<F: Family>(&self) -> u32 {
+    fn filter<F: Family>(self) -> u32 {
         (self.lines as usize * F::LOAD / FILTERED) as u32
     }
 
