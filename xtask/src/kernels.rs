@@ -6,9 +6,14 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 
-use crate::{packages, progress, toolchain::probe::stdout_of, workspace};
+use crate::{
+    apt::{self, Apt, KEYRING, Origin},
+    packages, progress,
+    toolchain::probe::stdout_of,
+    workspace,
+};
 
 /// A kernel that Debian maintains.
 struct Kernel {
@@ -31,8 +36,6 @@ const KERNELS: [Kernel; 2] = [
 /// The kernel for virtual machines: the same but for the drivers it leaves out. It depends on the
 /// package of the latest version.
 const PACKAGE: &str = "linux-image-cloud-amd64";
-/// What Debian signs its lists with, on every Debian.
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// Unpacks those of the kernels that are missing into `target/kernels`. To renew one, delete its
 /// folder.
@@ -43,111 +46,69 @@ pub(crate) fn fetch() -> Result<()> {
         .filter(|kernel| !folder.join(kernel.version).is_dir());
     let missing: Vec<_> = missing.collect();
     if !missing.is_empty() {
-        let apt = Apt::new(folder.join("apt"))?;
+        let apt = lists(folder.join("apt"))?;
         for kernel in missing {
             say!(
                 "fetching Debian's Linux {}: the full tests boot it",
                 kernel.version
             );
-            apt.unpack(kernel, &folder.join(kernel.version))?;
+            unpack(&apt, kernel, &folder.join(kernel.version))?;
         }
-        fs::remove_dir_all(&apt.folder).context("cannot remove the package lists")?;
+        apt.remove()?;
     }
     let versions: Vec<_> = KERNELS.iter().map(|kernel| kernel.version).collect();
     say!("kernels: {}", versions.join(", "));
     Ok(())
 }
 
-/// apt with lists and a cache of its own, beside those of the machine.
-struct Apt {
-    folder: PathBuf,
-}
-
-impl Apt {
-    /// Fetches the lists of all releases that have one of the kernels.
-    fn new(folder: PathBuf) -> Result<Self> {
-        ensure!(
-            Path::new(KEYRING).is_file(),
-            "the full tests boot kernels of Debian, and this machine is none: run them on Debian"
-        );
-        let mirror = mirror()?;
-        let sources: Vec<_> = KERNELS
-            .iter()
-            .map(|kernel| {
-                format!(
-                    "deb [signed-by={KEYRING}] {mirror} {} main\n",
-                    kernel.release
-                )
-            })
-            .collect();
-        fs::create_dir_all(folder.join("lists/partial"))
-            .and_then(|()| fs::create_dir_all(folder.join("cache/archives/partial")))
-            .and_then(|()| fs::write(folder.join("sources.list"), sources.concat()))
-            .with_context(|| format!("cannot write to {}", folder.display()))?;
-        let apt = Self { folder };
-        progress::run("kernel lists", apt.own(packages::apt_get()).arg("update"))?;
-        Ok(apt)
-    }
-
-    /// Unpacks the kernel into `place`, which is there only when all of it is.
-    fn unpack(&self, kernel: &Kernel, place: &Path) -> Result<()> {
-        let mut show = self.own(Command::new("apt-cache"));
-        let shown = stdout_of(show.args(["show", PACKAGE]))?;
-        let image = image(&shown, kernel.version).with_context(|| {
+/// The lists of all releases that have one of the kernels.
+fn lists(folder: PathBuf) -> Result<Apt> {
+    let mirror = mirror()?;
+    let sources: Vec<_> = KERNELS
+        .iter()
+        .map(|kernel| {
             format!(
-                "Debian's {} has no Linux {}",
-                kernel.release, kernel.version
+                "deb [signed-by={KEYRING}] {mirror} {} main\n",
+                kernel.release
             )
-        })?;
-        let downloads = self.folder.join(kernel.version);
-        fs::create_dir_all(&downloads).context("cannot make a folder for a kernel")?;
-        let mut download = self.own(packages::apt_get());
-        download.current_dir(&downloads).args(["download", image]);
-        progress::run("kernel", &mut download)?;
-
-        let package = fs::read_dir(&downloads)?.next();
-        let package = package.context("apt-get has downloaded nothing")??.path();
-        let unpacked = self.folder.join("unpacked");
-        let mut unpack = Command::new("dpkg-deb");
-        unpack.arg("--extract").arg(package).arg(&unpacked);
-        workspace::run(&mut unpack)?;
-        fs::rename(&unpacked, place)
-            .with_context(|| format!("cannot move the kernel to {}", place.display()))
-    }
-
-    /// A command of apt, told where its things are.
-    fn own(&self, mut apt: Command) -> Command {
-        let places = [
-            ("Dir::State::lists", "lists"),
-            ("Dir::Cache", "cache"),
-            ("Dir::Etc::sourcelist", "sources.list"),
-        ];
-        for (name, place) in places {
-            let place = self.folder.join(place);
-            apt.arg("--option")
-                .arg(format!("{name}={}", place.display()));
-        }
-        apt.args(["--option", "Dir::Etc::sourceparts=/dev/null"]);
-        // Its user for downloads may not be able to enter this folder.
-        apt.args(["--option", "APT::Sandbox::User=root"]);
-        apt
-    }
+        })
+        .collect();
+    Apt::new(folder, "kernel lists", &sources)
 }
 
-/// The mirror of Debian that this machine uses.
+/// The mirror of Debian that this machine uses: that of security updates has no other kernels.
 fn mirror() -> Result<String> {
-    let find = || {
-        let mut targets = Command::new("apt-get");
-        targets.args(["indextargets", "--format", "$(REPO_URI)"]);
-        targets.args(["Created-By: Packages", "Origin: Debian", "Label: Debian"]);
-        stdout_of(&mut targets).map(|found| found.lines().next().map(str::to_owned))
-    };
-    if let Some(mirror) = find()? {
-        return Ok(mirror);
-    }
-    // Who does not know its lists does not know whose they are.
-    progress::run("package lists", packages::apt_get().arg("update"))?;
-    find()?.context("apt on this machine knows no mirror of Debian")
+    let origins = apt::origins("the kernels that the full tests boot")?;
+    let is_release = |origin: &&Origin| !origin.suite.contains('-');
+    let release = origins.iter().find(is_release);
+    let release = release.context("apt on this machine knows no release of Debian")?;
+    Ok(release.mirror.clone())
+}
+
+/// Unpacks the kernel into `place`, which is there only when all of it is.
+fn unpack(apt: &Apt, kernel: &Kernel, place: &Path) -> Result<()> {
+    let mut show = apt.own(Command::new("apt-cache"));
+    let shown = stdout_of(show.args(["show", PACKAGE]))?;
+    let image = image(&shown, kernel.version).with_context(|| {
+        format!(
+            "Debian's {} has no Linux {}",
+            kernel.release, kernel.version
+        )
+    })?;
+    let downloads = apt.folder.join(kernel.version);
+    fs::create_dir_all(&downloads).context("cannot make a folder for a kernel")?;
+    let mut download = apt.own(packages::apt_get());
+    download.current_dir(&downloads).args(["download", image]);
+    progress::run("kernel", &mut download)?;
+
+    let package = fs::read_dir(&downloads)?.next();
+    let package = package.context("apt-get has downloaded nothing")??.path();
+    let unpacked = apt.folder.join("unpacked");
+    let mut unpack = Command::new("dpkg-deb");
+    unpack.arg("--extract").arg(package).arg(&unpacked);
+    workspace::run(&mut unpack)?;
+    fs::rename(&unpacked, place)
+        .with_context(|| format!("cannot move the kernel to {}", place.display()))
 }
 
 /// The package with the kernel itself, from what `apt-cache show` says of [`PACKAGE`] in all

@@ -8,6 +8,7 @@ macro_rules! say {
     }};
 }
 
+mod apt;
 mod bench;
 mod build;
 mod captures;
