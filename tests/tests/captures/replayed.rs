@@ -44,7 +44,10 @@ const CONFIGURATION: &str = r#"
 
 #[test]
 fn a_share_of_the_captures_is_judged_as_the_host_reads_it() -> Result<()> {
-    let share: Vec<PathBuf> = files()?.into_iter().filter(is_of_share).collect();
+    let share: Vec<PathBuf> = files()?
+        .into_iter()
+        .filter(|path| is_of_share(path))
+        .collect();
     ensure!(share.len() >= LEAST_SHARE, "only {} files", share.len());
     replay_all(&share)
 }
@@ -56,7 +59,7 @@ fn every_capture_is_judged_as_the_host_reads_it() -> Result<()> {
 }
 
 /// By its name, so that the share stays the same when files come and go.
-fn is_of_share(path: &PathBuf) -> bool {
+fn is_of_share(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().as_encoded_bytes();
     // FNV-1a.
     let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| {
