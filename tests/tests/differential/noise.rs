@@ -17,6 +17,10 @@ impl Noise {
         (self.word() % bound as u64) as usize
     }
 
+    pub(crate) fn one_of<T: Clone>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())].clone()
+    }
+
     pub(crate) fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use guard_common::reason::Reason::{
     Allow, LimitAggregate, LimitConnections, LimitPackets, LimitService, NewSources, Pass,
 };
-use lab::frames::{Packet, tcp};
+use lab::frames::{Frame, Packet, tcp};
 
 use crate::{
     case::{HOST_V4, HOST_V6, ack, case, check, drops, from, leaves, passes, syn, udp},
@@ -90,8 +90,9 @@ fn a_service_has_limits_of_its_own_for_each_source() {
     );
 }
 
-#[test]
-fn an_offender_at_one_service_stays_under_a_flood_at_another() {
+/// Services with limits that differ, in tables of which each has a single set: everybody meets
+/// everybody.
+fn cramped() -> Rig {
     let configuration = format!(
         "[limits]\n{OFF}
         [[service]]
@@ -110,13 +111,22 @@ fn an_offender_at_one_service_stays_under_a_flood_at_another() {
         encryption = \"off\"
         limits = {{ packets = \"1k/s\" }}"
     );
-    let mut rig = Rig::load_changed(&configuration, MANUAL, |plan| {
-        // Everybody meets everybody.
+    Rig::load_changed(&configuration, MANUAL, |plan| {
         plan.source_sets = 1;
         plan.settings.set_mask = 0;
-    });
-    let large = from(A).tcp(1, 1001).payload(vec![0; 60_000]).build();
-    let opening = syn(A, 1001).build();
+    })
+}
+
+/// Most of what a source may send to the first of them in an hour.
+fn large(source: &str) -> Frame {
+    let packet = from(source).tcp(1, 1001).flags(tcp::ACK);
+    packet.payload(vec![0; 60_000]).build()
+}
+
+#[test]
+fn an_offender_at_one_service_stays_under_a_flood_at_another() {
+    let mut rig = cramped();
+    let (large, opening) = (large(A), syn(A, 1001).build());
     assert!(
         rig.passes(&large) && rig.passes(&opening),
         "within the limits"
@@ -132,6 +142,19 @@ fn an_offender_at_one_service_stays_under_a_flood_at_another() {
         }
         assert!(!rig.passes(&opening), "the second connection of a minute");
         assert!(!rig.passes(&large), "the second 60 kB in an hour");
+    }
+}
+
+#[test]
+fn whom_a_limit_does_not_count_takes_nobodys_place() {
+    let mut rig = cramped();
+    let offenders = [A, B, A_V6, B_V6].map(large);
+    for frame in &offenders {
+        assert!(rig.passes(frame), "within the limit");
+    }
+    assert!(rig.passes(&ack(C, 1003).build()), "no limit of bytes");
+    for frame in &offenders {
+        assert!(!rig.passes(frame), "the second 60 kB in an hour");
     }
 }
 

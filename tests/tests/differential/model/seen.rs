@@ -1,0 +1,117 @@
+//! What the model is told of a frame: what the parser reads in it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use guard_common::{
+    packet::{self, Address, IpPacket, Kind, parse},
+    reason::Reason,
+};
+
+use super::payload::{HEAD, Payload};
+
+/// A frame, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) what: What,
+    /// Bytes it counts as.
+    pub(crate) bytes: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum What {
+    /// Nobody judges it.
+    Passes,
+    /// Its headers cannot be read to the end.
+    Unsound(Reason),
+    /// An IP packet.
+    Packet(Packet),
+}
+
+/// An IP packet, as far as decisions need it.
+#[derive(Clone, Debug)]
+pub(crate) struct Packet {
+    pub(crate) source: IpAddr,
+    pub(crate) bytes: u64,
+    /// It claims to come from where it goes to.
+    pub(crate) land: bool,
+    pub(crate) fragment: bool,
+    pub(crate) kind: Kind,
+    pub(crate) segment: Option<Segment>,
+}
+
+/// A TCP segment.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) source_port: u16,
+    pub(crate) port: u16,
+    pub(crate) seq: u32,
+    /// SYN without ACK.
+    pub(crate) opens: bool,
+    pub(crate) payload: Payload,
+}
+
+impl Seen {
+    pub(crate) fn new(frame: &[u8]) -> Self {
+        let whole = frame.len() as u64;
+        let (what, bytes) = match parse(frame) {
+            Err(unsound) => (What::Unsound(unsound.reason()), whole),
+            Ok(packet::Packet::NotIp) => (What::Passes, whole),
+            Ok(packet::Packet::Ip(ip)) => {
+                let what = if ip.kind == Kind::NeighbourDiscovery {
+                    What::Passes
+                } else {
+                    What::Packet(Packet::new(frame, &ip))
+                };
+                (what, u64::from(ip.frame_len))
+            }
+        };
+        Self { what, bytes }
+    }
+}
+
+impl Packet {
+    fn new(frame: &[u8], ip: &IpPacket) -> Self {
+        Self {
+            source: address(ip.source()),
+            bytes: u64::from(ip.frame_len),
+            land: ip.land,
+            fragment: ip.fragment,
+            kind: ip.kind,
+            segment: (ip.kind == Kind::Tcp).then(|| Segment::new(frame, ip)),
+        }
+    }
+
+    /// Whether it opens a TCP connection.
+    pub(crate) fn opens(&self) -> bool {
+        self.segment.as_ref().is_some_and(|segment| segment.opens)
+    }
+}
+
+impl Segment {
+    fn new(frame: &[u8], ip: &IpPacket) -> Self {
+        let (tcp, mut head) = (ip.tcp, [0; HEAD]);
+        let len = tcp.payload_len as usize;
+        let payload = &frame[usize::from(tcp.payload_offset)..][..len];
+        let shown = len.min(HEAD);
+        head[..shown].copy_from_slice(&payload[..shown]);
+        Self {
+            source_port: tcp.source_port,
+            port: tcp.port,
+            seq: tcp.seq,
+            opens: tcp.opens,
+            payload: Payload { head, len },
+        }
+    }
+}
+
+fn address(address: Address) -> IpAddr {
+    match address {
+        Address::V4(word) => Ipv4Addr::from(word.to_ne_bytes()).into(),
+        Address::V6([high, low]) => {
+            let mut octets = [0; 16];
+            octets[..8].copy_from_slice(&high.to_ne_bytes());
+            octets[8..].copy_from_slice(&low.to_ne_bytes());
+            Ipv6Addr::from(octets).into()
+        }
+    }
+}
