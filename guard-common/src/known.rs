@@ -62,7 +62,47 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashMap, vec::Vec};
+
+    use proptest::{collection::vec, prelude::*};
+
     use super::*;
+
+    /// Longer than anything here lasts.
+    const EVER: u32 = 1 << 30;
+
+    proptest! {
+        #[test]
+        fn who_was_heard_of_longest_ago_makes_room(
+            notes in vec((1..14_u32, 0..40_u32), 1..200),
+            fresh in 1..30_u32,
+            start: u32,
+        ) {
+            let (known, mut now) = (Known::default(), start);
+            // When each was noted, in ticks since the start.
+            let mut noted: HashMap<u32, u32> = HashMap::new();
+            for (tag, pause) in notes {
+                now = now.wrapping_add(pause);
+                let at = now.wrapping_sub(start);
+                let oldest = noted.values().min().copied();
+                let was = noted.get(&tag).copied();
+                known.note(tag, now, fresh);
+                if was.is_none_or(|was| at - was >= fresh) {
+                    noted.insert(tag, at);
+                }
+                let gone: Vec<u32> = noted.keys().copied().filter(|tag| !known.holds(*tag, now, EVER)).collect();
+                let makes_room = was.is_none() && noted.len() > KNOWN_WAYS;
+                prop_assert_eq!(gone.len(), usize::from(makes_room), "{:?}", gone);
+                for tag in gone {
+                    prop_assert_eq!(noted.remove(&tag), oldest);
+                }
+                for (tag, was) in &noted {
+                    prop_assert!(known.holds(*tag, now, at - was));
+                    prop_assert!(at == *was || !known.holds(*tag, now, at - was - 1));
+                }
+            }
+        }
+    }
 
     #[test]
     fn the_last_eight_are_known_for_a_while() {
