@@ -40,21 +40,30 @@ pub(crate) fn of(facts: &Facts) -> RuleWord {
     match facts.source() {
         Address::V4(word) => {
             let listed = maps::address_v4(word);
-            decided(listed, Family::V4).unwrap_or_else(|| deciding(listed, of_prefix_v4(word)))
+            match half_to_ask(listed, Family::V4) {
+                0 => listed,
+                half => RuleWord(guard_prefix_v4(half, u32::from_be(word), listed.0)),
+            }
         }
         Address::V6(words) => {
             let listed = maps::address_v6(words);
-            decided(listed, Family::V6).unwrap_or_else(|| deciding(listed, of_prefix_v6(words)))
+            let [high, low] = words.map(u64::from_be);
+            match half_to_ask(listed, Family::V6) {
+                0 => listed,
+                half => RuleWord(guard_prefix_v6(half, high, low, listed.0)),
+            }
         }
     }
 }
 
-/// The rule of the single address, where no prefix can say otherwise: it is the operator's, or no
-/// prefix is.
+/// The half of the ranges that has to be asked too when the single address is `listed` as this; zero
+/// where no prefix can say otherwise, since what lists it is the operator's, or no prefix is.
 #[inline(always)]
-fn decided(listed: RuleWord, family: Family) -> Option<RuleWord> {
-    let stands = listed.is_operators() || listed.is_some() && !maps::has_operator_prefixes(family);
-    stands.then_some(listed)
+fn half_to_ask(listed: RuleWord, family: Family) -> u32 {
+    if listed.is_operators() || listed.is_some() && !maps::has_operator_prefixes(family) {
+        return 0;
+    }
+    maps::half(family)
 }
 
 /// Of the rules for the single address, which is not the operator's, and for the prefixes around it
@@ -93,34 +102,18 @@ pub(crate) fn check(rule: RuleWord) -> Result<Standing, Refused> {
     }
 }
 
-#[inline(always)]
-fn of_prefix_v4(word: u32) -> RuleWord {
-    match maps::half(Family::V4) {
-        0 => RuleWord::NONE,
-        half => RuleWord(guard_prefix_v4(half, u32::from_be(word))),
-    }
-}
-
-#[inline(always)]
-fn of_prefix_v6([high, low]: [u64; 2]) -> RuleWord {
-    match maps::half(Family::V6) {
-        0 => RuleWord::NONE,
-        half => RuleWord(guard_prefix_v6(half, u64::from_be(high), u64::from_be(low))),
-    }
-}
-
-/// The rule of the prefixes around an address. A function of its own, which the
-/// verifier goes through once and not once for each way that leads here. On some processors a call
-/// costs ten nanoseconds, so there is none where there are no prefixes.
+/// The rule of an address that is `listed` as this, and of the prefixes around it. A function of its
+/// own, which the verifier goes through once and not once for each way that leads here. On some
+/// processors a call costs ten nanoseconds, so there is none where there are no prefixes.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn guard_prefix_v4(half: u32, address: u32) -> u32 {
-    maps::range_v4(half, address).0
+extern "C" fn guard_prefix_v4(half: u32, address: u32, listed: u32) -> u32 {
+    deciding(RuleWord(listed), maps::range_v4(half, address)).0
 }
 
 /// The same for IPv6.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn guard_prefix_v6(half: u32, high: u64, low: u64) -> u32 {
-    maps::range_v6(half, [high, low]).0
+extern "C" fn guard_prefix_v6(half: u32, high: u64, low: u64, listed: u32) -> u32 {
+    deciding(RuleWord(listed), maps::range_v6(half, [high, low])).0
 }
