@@ -159,7 +159,7 @@ fn list(number: usize) -> String {
 
 #[test]
 fn no_packet_meets_half_a_feed_or_none_while_it_is_replaced() -> Result<()> {
-    const RELOADS: usize = 12;
+    const RELOADS: usize = 9;
     let stage = Stage::new()?;
     let agent = start(&stage, &list(0), "192.0.2.1")?;
     let arrived = SourceCounter::attach(&stage.server)?;
