@@ -48,7 +48,9 @@ fn repeat_on(version: &str, arguments: &[&str]) -> Result<()> {
     // A namespace without any interface, as it has no need of one.
     let outside = Namespace::new("machine")?;
     let mut qemu = outside.command("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg", "-smp", "2", "-m", "2G"]);
+    // Both processors on one thread: on a thread each, one may run code that the other has just
+    // replaced, and a kernel that patches itself (for each XDP program) dies of that.
+    qemu.args(["-accel", "tcg,thread=single", "-smp", "2", "-m", "2G"]);
     qemu.args(["-nodefaults", "-no-reboot", "-display", "none"]);
     qemu.args([
         "-serial",
