@@ -13,16 +13,18 @@ pub mod entries;
 pub mod event;
 pub mod extensions;
 pub mod frame;
+pub mod list;
 pub mod pieces;
 pub mod protocol;
 pub mod redaction;
+pub mod ssh;
 pub mod units;
 
 /// A check under the name of its fuzz target and its corpus.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every check.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
     ("capture", capture::check),
     ("config", config::check),
     ("departure", departure::check),
@@ -30,9 +32,11 @@ pub const TARGETS: [Target; 11] = [
     ("event", event::check),
     ("extensions", extensions::check),
     ("frame", frame::check),
+    ("list", list::check),
     ("pieces", pieces::check),
     ("protocol", protocol::check),
     ("redaction", redaction::check),
+    ("ssh", ssh::check),
     ("units", units::check),
 ];
 

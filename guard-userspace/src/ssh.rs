@@ -68,7 +68,8 @@ fn ends() -> Option<(IpAddr, u16)> {
     read_ends(&env::var(VARIABLE).ok()?)
 }
 
-fn read_ends(text: &str) -> Option<(IpAddr, u16)> {
+/// The client's address and the server's port, from what `sshd` says of a connection.
+pub fn read_ends(text: &str) -> Option<(IpAddr, u16)> {
     let mut words = text.split(' ');
     let client: IpAddr = words.next()?.parse().ok()?;
     Some((client.to_canonical(), words.nth(2)?.parse().ok()?))
@@ -76,7 +77,7 @@ fn read_ends(text: &str) -> Option<(IpAddr, u16)> {
 
 /// The other end of a connection that is established to one of these ports, if a line of the
 /// kernel's list is of such.
-fn peer(line: &str, ports: [u16; 2]) -> Option<IpAddr> {
+pub fn peer(line: &str, ports: [u16; 2]) -> Option<IpAddr> {
     // Number, local and remote end, state.
     let mut words = line.split_ascii_whitespace().skip(1);
     let (_, port) = end(words.next()?)?;

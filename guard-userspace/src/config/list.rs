@@ -19,15 +19,19 @@ const TOLD: usize = 5;
 
 /// What is wrong with a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wrong {
+pub struct Wrong {
     /// The line, from 1; nothing when it is the whole list.
-    pub(super) line: Option<usize>,
-    pub(super) invalid: Invalid,
+    pub line: Option<usize>,
+    /// What it is, and the fix.
+    pub invalid: Invalid,
 }
 
 /// The networks of a list in ascending order, each once. `everyone` says that they may be of any
 /// length.
-pub(super) fn parse(text: &[u8], everyone: bool) -> Result<Vec<IpNet>, Vec<Wrong>> {
+///
+/// # Errors
+/// What is wrong with a few of the lines, or with the whole: nothing of it is taken.
+pub fn parse(text: &[u8], everyone: bool) -> Result<Vec<IpNet>, Vec<Wrong>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if let Some(invalid) = other_than_a_list(text) {
         return Err(vec![Wrong::whole(invalid)]);

@@ -19,7 +19,7 @@ pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
 use crate::{cli::RunFlags, entries::List};
 
 mod feeds;
-mod list;
+pub mod list;
 mod problem;
 mod rate;
 mod raw;

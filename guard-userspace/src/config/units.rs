@@ -319,6 +319,12 @@ pub fn path(text: &str) -> Result<PathBuf, Invalid> {
         let help = "write one like \"/var/lib/guard/feeds/drop.netset\"";
         return Err(Invalid::new("the path is empty", help));
     }
+    if text.contains(char::is_control) {
+        return Err(Invalid::new(
+            format!("the path `{}` cannot be shown on one line", shown(text)),
+            "give the file a name without line breaks or control characters",
+        ));
+    }
     Ok(PathBuf::from(text))
 }
 
