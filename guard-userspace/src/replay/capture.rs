@@ -20,6 +20,12 @@ const NS_PER_SECOND: u64 = 1_000_000_000;
 /// above say whether frames end with their check sequence (draft-ietf-opsawg-pcap section 4).
 const LINKTYPE_MASK: i32 = 0x03ff_ffff;
 
+/// How a pcapng file starts, in either byte order.
+const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+/// The type of its blocks that tell of processes, and the least such a block takes, in bytes.
+/// `pcap-parser` takes for granted that it does.
+const PROCESS: (u32, u32) = (0x8000_0001, 16);
+
 /// A packet as it was captured.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Captured {
@@ -68,6 +74,8 @@ pub enum CaptureError {
 pub struct Capture {
     path: PathBuf,
     reader: Box<dyn PcapReaderIterator + Send>,
+    /// It is made of blocks: a pcapng file.
+    has_blocks: bool,
     interfaces: Vec<Interface>,
 }
 
@@ -105,11 +113,13 @@ impl Capture {
         if let Err(cause) = input.by_ref().take(BUFFER as u64).read_to_end(&mut start) {
             return Err(CaptureError::Unreadable { path, cause });
         }
+        let has_blocks = start.starts_with(&SECTION);
         let reader = create_reader(BUFFER, Cursor::new(start).chain(input))
             .map_err(|_| CaptureError::NotACapture { path: path.clone() })?;
         Ok(Self {
             path,
             reader,
+            has_blocks,
             interfaces: Vec::new(),
         })
     }
@@ -150,6 +160,9 @@ impl Capture {
     }
 
     fn step(&mut self) -> Step {
+        if self.has_blocks && is_stump(self.reader.data()) {
+            return Step::Refused(Refused::Nonsense);
+        }
         match self.reader.next() {
             Ok((len, block)) => {
                 let packet = read(&mut self.interfaces, &block);
@@ -170,6 +183,18 @@ impl Capture {
     fn path(&self) -> PathBuf {
         self.path.clone()
     }
+}
+
+/// Whether a block has no room for what its type says is in it.
+fn is_stump(block: &[u8]) -> bool {
+    let Some(([kind, len], _)) = block.as_chunks().0.split_first_chunk() else {
+        return false;
+    };
+    let orders = [u32::from_le_bytes, u32::from_be_bytes];
+    let (process, least) = PROCESS;
+    orders
+        .iter()
+        .any(|order| order(*kind) == process && order(*len) < least)
 }
 
 /// What the next block comes to.

@@ -149,6 +149,22 @@ fn records_of_any_length_are_read_up_to_a_megabyte() {
 }
 
 #[test]
+fn a_block_without_room_for_what_it_tells_makes_no_sense() {
+    let section = [0x0a0d_0d0a, 28, 0x1a2b_3c4d, 1, u32::MAX, u32::MAX, 28];
+    for len in [0, 3, 4, 8, 12, 15] {
+        let told = [0x8000_0001, len, 7, len];
+        for swap in [false, true] {
+            let words = section.iter().chain(&told);
+            let bytes: Vec<u8> = words.flat_map(|word| order(*word, swap)).collect();
+            let (packets, ended) = read(&bytes);
+            assert!(packets.is_empty());
+            let said = ended.map(|error| error.to_string()).unwrap_or_default();
+            assert!(said.contains("makes no sense"), "{len}, {swap}: {said}");
+        }
+    }
+}
+
+#[test]
 fn what_is_said_of_check_sequences_is_no_link_type() {
     for above in [0x0400_0000, 0x3000_0000, 0xf000_0000] {
         let bytes = [
