@@ -59,16 +59,8 @@ fn written(config: &Config) -> String {
     for flag in ["socket", "state_dir", "bpffs", "feeds"] {
         top.remove(flag);
     }
-    for (list, key) in [("services", "service"), ("feeds", "feed")] {
-        if let Some(tables) = top.remove(list) {
-            top.insert(key.to_owned(), tables);
-        }
-    }
-    let feeds = top.get_mut("feed").and_then(Value::as_array_mut);
-    for feed in feeds.into_iter().flatten().filter_map(Value::as_object_mut) {
-        // Of what is in its file only the number is told.
-        feed.remove("entries");
-        feed.insert("everyone".to_owned(), true.into());
+    if let Some(services) = top.remove("services") {
+        top.insert("service".to_owned(), services);
     }
     for list in ["allow", "deny"] {
         let entries = top.get_mut(list).and_then(Value::as_array_mut);
