@@ -51,8 +51,9 @@ impl Known {
                 }
                 return;
             }
-            let age = if word == 0 { u64::MAX } else { u64::from(age) };
-            if age >= longest {
+            // The first free place is taken: it is found soonest.
+            let age = if word == 0 { u64::MAX } else { u64::from(age) + 1 };
+            if age > longest {
                 (place, longest) = (way, age);
             }
         }
