@@ -52,7 +52,11 @@ impl Known {
                 return;
             }
             // The first free place is taken: it is found soonest.
-            let age = if word == 0 { u64::MAX } else { u64::from(age) + 1 };
+            let age = if word == 0 {
+                u64::MAX
+            } else {
+                u64::from(age) + 1
+            };
             if age > longest {
                 (place, longest) = (way, age);
             }

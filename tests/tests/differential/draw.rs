@@ -103,6 +103,7 @@ pub(crate) fn setup(stream: u64, noise: &mut Noise) -> Setup {
         icmp: draw.packets(Kind::Host),
         fragments: draw.packets(Kind::Host),
         udp: draw.packets(Kind::Host),
+        stray: draw.packets(Kind::Host),
         new_sources: draw.packets(Kind::Host),
         services: draw.services(),
         dry_run: noise.one_in(4),
@@ -110,6 +111,8 @@ pub(crate) fn setup(stream: u64, noise: &mut Noise) -> Setup {
         ipv6_prefix: noise.one_of(&[64, 64, 32, 48, 56, 65, 128]),
         allow: networks(noise, 2),
         deny: networks(noise, 2),
+        feed: networks(noise, 2),
+        banned: networks(noise, 2),
         own: [HOST_V4, HOST_V6, HOST_TOO].map(address).to_vec(),
         cramped: stream % 4 == 1,
     };
@@ -123,7 +126,12 @@ pub(crate) fn setup(stream: u64, noise: &mut Noise) -> Setup {
         setup.allow.extend(networks(noise, 6));
         setup.deny.extend(networks(noise, 6));
     }
-    for list in [&mut setup.allow, &mut setup.deny] {
+    for list in [
+        &mut setup.allow,
+        &mut setup.deny,
+        &mut setup.feed,
+        &mut setup.banned,
+    ] {
         list.sort_unstable();
         list.dedup();
     }

@@ -52,10 +52,14 @@ pub(crate) struct Setup {
     pub(crate) icmp: Option<Rate>,
     pub(crate) fragments: Option<Rate>,
     pub(crate) udp: Option<Rate>,
+    pub(crate) stray: Option<Rate>,
     pub(crate) new_sources: Option<Rate>,
     pub(crate) services: Vec<Service>,
     pub(crate) allow: Vec<IpNet>,
     pub(crate) deny: Vec<IpNet>,
+    /// What a feed lists.
+    pub(crate) feed: Vec<IpNet>,
+    pub(crate) banned: Vec<IpNet>,
     /// The host's own addresses.
     pub(crate) own: Vec<IpAddr>,
     /// Each table of sources or networks has a single set.
@@ -94,6 +98,11 @@ pub(crate) struct Service {
 }
 
 impl Setup {
+    /// How many networks have a rule of their own.
+    pub(crate) fn entries(&self) -> usize {
+        self.allow.len() + self.deny.len() + self.feed.len() + self.banned.len()
+    }
+
     /// The position of the service that a TCP port belongs to.
     pub(crate) fn service(&self, port: u16) -> Option<usize> {
         let has = |service: &Service| service.ports.iter().any(|ports| ports.contains(&port));
@@ -116,8 +125,8 @@ impl Setup {
             "dry_run = {}\nallow = [{}]\ndeny = [{}]\n[limits]\nburst = \"{}ms\"\n\
              ipv6_prefix = {}\n",
             self.dry_run,
-            entries(&self.allow),
-            entries(&self.deny),
+            entries(&self.allow, |_| ""),
+            entries(&self.deny, meant),
             self.burst_ms,
             self.ipv6_prefix,
         );
@@ -126,7 +135,7 @@ impl Setup {
             text,
             "packets = {}\nconnections = {}\nbytes = {}\nnew_sources = {}\n\
              aggregate = {{ packets = {}, connections = {} }}\n\
-             protocol = {{ icmp = {}, fragments = {}, udp = {} }}",
+             protocol = {{ icmp = {}, fragments = {}, udp = {}, stray = {} }}",
             limits(packets, ""),
             limits(connections, ""),
             limits(bytes, "B"),
@@ -136,6 +145,7 @@ impl Setup {
             limits(self.icmp, ""),
             limits(self.fragments, ""),
             limits(self.udp, ""),
+            limits(self.stray, ""),
         );
         for (position, service) in self.services.iter().enumerate() {
             service.write(position, &mut text);
@@ -195,12 +205,22 @@ impl fmt::Display for Limit {
     }
 }
 
-fn entries(networks: &[IpNet]) -> String {
+/// A list of networks, each entry with what else is `said` of it.
+fn entries(networks: &[IpNet], said: fn(&IpNet) -> &'static str) -> String {
     let entries: Vec<_> = networks
         .iter()
-        .map(|net| format!("{{ cidr = \"{net}\" }}"))
+        .map(|net| format!("{{ cidr = \"{net}\"{} }}", said(net)))
         .collect();
     entries.join(", ")
+}
+
+/// Who denies everyone has to say so.
+fn meant(net: &IpNet) -> &'static str {
+    if net.prefix_len() == 0 {
+        ", everyone = true"
+    } else {
+        ""
+    }
 }
 
 /// An address from its text.

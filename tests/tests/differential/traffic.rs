@@ -353,16 +353,17 @@ fn leaving(noise: &mut Noise) -> Leaving {
 
 /// A rule that comes, changes or goes. The host's own addresses stay.
 fn change(setup: &Setup, noise: &mut Noise) -> Change {
-    let net = match noise.below(3) {
+    let net = match noise.below(5) {
         0 => noise.one_of(&setup.allow),
         1 => noise.one_of(&setup.deny),
+        2 => noise.one_of(&setup.feed),
+        3 => noise.one_of(&setup.banned),
         _ => network(noise),
     };
     if setup.own.iter().any(|own| net == IpNet::from(*own)) {
         return change(setup, noise);
     }
-    (
-        net,
-        noise.one_of(&[None, Some(Rule::Allow), Some(Rule::Deny)]),
-    )
+    let rules = [Rule::Allow, Rule::Deny, Rule::Feed, Rule::Ban];
+    let rule = (!noise.one_in(3)).then(|| noise.one_of(&rules));
+    (net, rule)
 }

@@ -33,6 +33,7 @@ enum Of {
     Icmp,
     Fragments,
     Udp,
+    Stray,
     Source,
     SourceBytes,
     Service,
@@ -78,6 +79,7 @@ impl Limits {
             host(setup.icmp),
             host(setup.fragments),
             host(setup.udp),
+            host(setup.stray),
             many(
                 [Reason::LimitPackets, Reason::LimitConnections],
                 vec![both(&setup.source)],
@@ -102,7 +104,7 @@ impl Limits {
             ledgers,
             ipv6_prefix: setup.ipv6_prefix,
             known: HashMap::new(),
-            knows: setup.new_sources.is_some(),
+            knows: setup.new_sources.is_some() || setup.stray.is_some(),
             by_rounding: 0,
         }
     }
@@ -146,12 +148,15 @@ impl Limits {
         let packets = [1, u64::from(packet.opens())];
         let bytes = [packet.bytes, 0];
         let host = at(IpAddr::from([0; 4]), 0);
+        let is_new = !self.is_known(source, now);
         if packet.fragment {
             charges.push((Of::Fragments, host, [1, 0]));
         } else if packet.kind == Kind::Icmp {
             charges.push((Of::Icmp, host, [1, 0]));
         } else if packet.kind == Kind::Udp {
             charges.push((Of::Udp, host, [1, 0]));
+        } else if is_new && packet.segment.is_some() && !packet.opens() {
+            charges.push((Of::Stray, host, [1, 0]));
         }
         charges.push((Of::Source, at(source, 0), packets));
         charges.push((Of::SourceBytes, at(source, 0), bytes));
@@ -160,7 +165,7 @@ impl Limits {
             charges.push((Of::ServiceBytes, at(source, service), bytes));
         }
         charges.push((Of::Network, at(network(packet.source), 0), packets));
-        if !self.is_known(source, now) {
+        if is_new {
             charges.push((Of::NewSources, host, [1, 0]));
         }
         charges.retain(|(of, debtor, _)| {

@@ -99,6 +99,8 @@ impl Model {
         }
         let allowed = match rule {
             Some((Rule::Deny, _)) => return Err(Reason::Deny),
+            Some((Rule::Feed, _)) => return Err(Reason::Feed),
+            Some((Rule::Ban, _)) => return Err(Reason::Ban),
             rule => rule.is_some(),
         };
         let segment = packet.segment.as_ref();
