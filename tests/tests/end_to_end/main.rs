@@ -124,6 +124,15 @@ fn dropped(agent: &Agent) -> Result<u64> {
     Ok(agent.metrics()?.count("guard_packets_total", &labels))
 }
 
+/// Packets the agent dropped for another reason than this, as of one moment: what was dropped may
+/// be sent again while a test reads.
+fn dropped_otherwise(agent: &Agent, reason: &str) -> Result<u64> {
+    let metrics = agent.metrics()?;
+    let all = metrics.count("guard_packets_total", &[("verdict", "drop")]);
+    let labels = [("verdict", "drop"), ("reason", reason)];
+    Ok(all - metrics.count("guard_packets_total", &labels))
+}
+
 /// Payloads the agent counted to the service.
 fn payloads(agent: &Agent, service: &str, protocol: &str) -> Result<u64> {
     let labels = [("service", service), ("protocol", protocol)];
