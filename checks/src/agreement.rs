@@ -169,6 +169,8 @@ fn same_tcp(frame: &[u8], ours: &Tcp, ip: &Ip<'_>) -> Result<(), String> {
             source_port: theirs.source_port(),
             port: theirs.destination_port(),
             seq: theirs.sequence_number(),
+            ack: theirs.acknowledgment_number(),
+            flags: theirs.slice()[13],
             opens: theirs.syn() && !theirs.ack(),
             talks: theirs.ack() && !theirs.syn() && !theirs.rst(),
             payload_offset: (theirs.payload().as_ptr().addr() - frame.as_ptr().addr()) as u16,
@@ -197,11 +199,12 @@ fn same_departure(frame: &[u8], ip: &Ip<'_>) -> Result<(), String> {
         (ip_number::ICMP, 8) | (ip_number::IPV6_ICMP, 128) => Some(Talk::Call),
         _ => None,
     };
-    let theirs = talk.map(|talk| Departure {
-        peer: ip.destination,
-        talk,
+    let theirs = talk.map(|talk| (ip.destination, talk));
+    let ours = Departure::read(frame).and_then(|departure| {
+        let talk = departure.talk(frame, EPHEMERAL)?;
+        Some((departure.peer(), talk))
     });
-    same("departure", &Departure::read(frame, EPHEMERAL), &theirs)
+    same("departure", &ours, &theirs)
 }
 
 fn talk(tcp: &TcpSlice<'_>) -> Option<Talk> {

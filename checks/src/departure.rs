@@ -14,12 +14,17 @@ const PREFIXES: usize = 128;
 
 /// The frame itself is the input.
 pub fn check(frame: &[u8]) {
-    let whole = Departure::read(frame, EPHEMERAL);
+    let read = |frame: &[u8]| {
+        let departure = Departure::read(frame)?;
+        let talk = departure.talk(frame, EPHEMERAL)?;
+        Some((departure.peer(), talk))
+    };
+    let whole = read(frame);
     for len in 0..frame.len().min(PREFIXES) {
-        let cut = Departure::read(&frame[..len], EPHEMERAL);
+        let cut = read(&frame[..len]);
         assert!(cut.is_none() || cut == whole, "{len} bytes: {cut:?}");
     }
-    match whole.map(|departure| departure.peer) {
+    match whole.map(|(peer, _)| peer) {
         Some(Address::V4(word)) => assert_holds(frame, &word.to_ne_bytes()),
         Some(Address::V6(words)) => assert_holds(frame, words.map(u64::to_ne_bytes).as_flattened()),
         None => {}

@@ -1,8 +1,8 @@
 //! Frames of several buffers, of which only the first can be read directly.
 
 use guard_common::{
-    departure::{Departure, EphemeralPorts},
-    packet::{Frame, Payload, Unsound, Walk, extensions, parse},
+    departure::{Departure, EphemeralPorts, Talk},
+    packet::{Address, Frame, Payload, Unsound, Walk, extensions, parse},
 };
 
 const EPHEMERAL: EphemeralPorts = EphemeralPorts {
@@ -51,6 +51,13 @@ pub fn check(input: &[u8]) {
         linear: bytes.len(),
     };
     assert_eq!(parse(&all), whole, "through one word");
-    let departs = Departure::read(&Pieces { bytes, linear }, EPHEMERAL);
-    assert!(departs.is_none() || departs == Departure::read(bytes, EPHEMERAL));
+    let departs = talk(&Pieces { bytes, linear });
+    assert!(departs.is_none() || departs == talk(bytes));
+}
+
+/// Whom a host talks with when it is this frame that leaves.
+fn talk<F: Frame + ?Sized>(frame: &F) -> Option<(Address, Talk)> {
+    let departure = Departure::read(frame)?;
+    let talk = departure.talk(frame, EPHEMERAL)?;
+    Some((departure.peer(), talk))
 }

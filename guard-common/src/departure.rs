@@ -6,6 +6,7 @@
 use crate::packet::{
     Address, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, IPV4_LEN, IPV6_LEN, PROTOCOL_ICMP,
     PROTOCOL_ICMPV6, PROTOCOL_TCP, PROTOCOL_UDP, TCP_ACK, TCP_RST, TCP_SYN, ipv6_address, link,
+    local,
 };
 
 const ECHO_REQUEST: u8 = 8;
@@ -27,15 +28,6 @@ impl EphemeralPorts {
     }
 }
 
-/// A packet of the host's own stack that shows whom it talks with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Departure {
-    /// Whom.
-    pub peer: Address,
-    /// How it shows that.
-    pub talk: Talk,
-}
-
 /// What shows that the host talks with somebody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Talk {
@@ -51,31 +43,94 @@ pub enum Talk {
     },
 }
 
+/// A packet that leaves the host, whole or the first part of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Departure {
+    /// Where it goes to, as 16 bytes.
+    pub peer: [u64; 2],
+    /// A number for where it comes from: see [`crate::packet::IpPacket::local`].
+    pub local: u32,
+    /// Number of its transport protocol.
+    protocol: u8,
+    /// Where that starts.
+    offset: usize,
+    /// Its bytes, by the IP header.
+    len: usize,
+}
+
+/// A TCP segment that leaves the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// The peer's port in the high half, the host's in the low one.
+    pub ports: u32,
+    /// Its sequence number.
+    pub seq: u32,
+    /// What it acknowledges.
+    pub ack: u32,
+    /// Its flags.
+    pub flags: u8,
+    /// Where its payload starts.
+    pub payload_offset: u16,
+    /// Bytes of its payload.
+    pub payload_len: u32,
+}
+
 impl Departure {
-    /// Reads a frame of the host's own stack.
+    /// Reads a frame that leaves.
     #[inline(always)]
-    pub fn read<F: Frame + ?Sized>(frame: &F, ephemeral: EphemeralPorts) -> Option<Self> {
+    pub fn read<F: Frame + ?Sized>(frame: &F) -> Option<Self> {
         let (ethertype, offset) = link(frame).ok()?;
-        let (protocol, destination, offset) = match ethertype {
+        let departure = match ethertype {
             ETHERTYPE_IPV4 => ipv4(frame, offset)?,
             ETHERTYPE_IPV6 => ipv6(frame, offset)?,
             _ => return None,
         };
-        let offset = frame.settled(offset);
-        let talk = match protocol {
-            PROTOCOL_TCP => tcp(frame.bytes(offset)?)?,
+        Some(Self {
+            offset: frame.settled(departure.offset),
+            ..departure
+        })
+    }
+
+    /// Whom it goes to.
+    #[inline(always)]
+    #[must_use]
+    pub const fn peer(&self) -> Address {
+        Address::of(self.peer)
+    }
+
+    /// Whether it shows that the host talks with its peer.
+    #[inline(always)]
+    pub fn talk<F: Frame + ?Sized>(&self, frame: &F, ephemeral: EphemeralPorts) -> Option<Talk> {
+        match self.protocol {
+            PROTOCOL_TCP => tcp(frame.bytes(self.offset)?),
             PROTOCOL_UDP => {
-                let [a, b, c, d]: &[u8; 4] = frame.bytes(offset)?;
+                let [a, b, c, d]: &[u8; 4] = frame.bytes(self.offset)?;
                 let (local, remote) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
                 let calls = ephemeral.hold(local) && !ephemeral.hold(remote);
-                calls.then_some(Talk::Call)?
+                calls.then_some(Talk::Call)
             }
-            PROTOCOL_ICMP => echo(frame.bytes(offset)?, ECHO_REQUEST)?,
-            PROTOCOL_ICMPV6 => echo(frame.bytes(offset)?, ECHO_REQUEST_V6)?,
-            _ => return None,
-        };
-        let peer = Address::of(destination);
-        Some(Self { peer, talk })
+            PROTOCOL_ICMP => echo(frame.bytes(self.offset)?, ECHO_REQUEST),
+            PROTOCOL_ICMPV6 => echo(frame.bytes(self.offset)?, ECHO_REQUEST_V6),
+            _ => None,
+        }
+    }
+
+    /// The TCP segment that it is.
+    #[inline(always)]
+    pub fn segment<F: Frame + ?Sized>(&self, frame: &F) -> Option<Outgoing> {
+        if self.protocol != PROTOCOL_TCP {
+            return None;
+        }
+        let header: &[u8; 20] = frame.bytes(self.offset)?;
+        let header_len = usize::from(header[12] >> 4) * 4;
+        Some(Outgoing {
+            ports: u32::from_be_bytes([header[2], header[3], header[0], header[1]]),
+            seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+            ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+            flags: header[13],
+            payload_offset: (self.offset + header_len) as u16,
+            payload_len: self.len.saturating_sub(header_len) as u32,
+        })
     }
 }
 
@@ -96,27 +151,68 @@ fn echo(header: &[u8; 4], request: u8) -> Option<Talk> {
     (header[0] == request).then_some(Talk::Call)
 }
 
-/// Protocol, destination and where the payload starts, of a packet that is whole or starts one.
 #[inline(always)]
-fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<(u8, [u64; 2], usize)> {
+fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<Departure> {
     let header: &[u8; IPV4_LEN] = frame.bytes(offset)?;
     if u16::from_be_bytes([header[6], header[7]]) & 0x1fff != 0 {
         return None;
     }
+    let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
     let destination = u32::from_ne_bytes([header[16], header[17], header[18], header[19]]);
     let header_len = usize::from(header[0] & 0x0f) * 4;
-    Some((
-        header[9],
-        Address::V4(destination).words(),
-        offset + header_len,
-    ))
+    let claimed = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    Some(Departure {
+        peer: Address::V4(destination).words(),
+        local: source,
+        protocol: header[9],
+        offset: offset + header_len,
+        len: len(frame, offset, claimed).saturating_sub(header_len),
+    })
 }
 
 /// The same of a packet without extension headers, which our own stack hardly ever sends.
 #[inline(always)]
-fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<(u8, [u64; 2], usize)> {
+fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Option<Departure> {
     let header: &[u8; IPV6_LEN] = frame.bytes(offset)?;
-    Some((header[6], ipv6_address(header, 24), offset + IPV6_LEN))
+    let claimed = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    let offset = offset + IPV6_LEN;
+    Some(Departure {
+        peer: ipv6_address(header, 24),
+        local: local(ipv6_address(header, 8)),
+        protocol: header[6],
+        offset,
+        len: len(frame, offset, claimed),
+    })
+}
+
+/// Where a packet comes from, as 16 bytes, and a number for where it goes to: of one that arrives.
+#[inline(always)]
+pub fn arrival<F: Frame + ?Sized>(frame: &F) -> Option<([u64; 2], u32)> {
+    let (ethertype, offset) = link(frame).ok()?;
+    match ethertype {
+        ETHERTYPE_IPV4 => {
+            let header: &[u8; IPV4_LEN] = frame.bytes(offset)?;
+            let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
+            let destination = u32::from_ne_bytes([header[16], header[17], header[18], header[19]]);
+            Some((Address::V4(source).words(), destination))
+        }
+        ETHERTYPE_IPV6 => {
+            let header: &[u8; IPV6_LEN] = frame.bytes(offset)?;
+            Some((ipv6_address(header, 8), local(ipv6_address(header, 24))))
+        }
+        _ => None,
+    }
+}
+
+/// The length that an IP header claims; where it claims none, since it could not (BIG TCP), all
+/// there is.
+#[inline(always)]
+fn len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> usize {
+    if claimed == 0 {
+        frame.total_len().saturating_sub(offset)
+    } else {
+        claimed
+    }
 }
 
 #[cfg(test)]
@@ -134,7 +230,9 @@ mod tests {
     const PEER: [u8; 4] = [192, 0, 2, 9];
 
     fn talks(frame: &[u8]) -> Option<Address> {
-        Departure::read(frame, PORTS).map(|departure| departure.peer)
+        let departure = Departure::read(frame)?;
+        let talk = departure.talk(frame, PORTS);
+        talk.map(|_| departure.peer())
     }
 
     fn tcp(flags: u8) -> Vec<u8> {
@@ -168,10 +266,20 @@ mod tests {
         let frame = tcp(TCP_ACK);
         let mut acknowledging = frame;
         acknowledging[14 + 20 + 8..][..4].copy_from_slice(&[1, 2, 3, 4]);
-        let departure = Departure::read(&acknowledging[..], PORTS).expect("talk");
+        let departure = Departure::read(&acknowledging[..]).expect("a packet");
         let ports = (40_000 << 16) + 443;
         let ack = 0x0102_0304;
-        assert_eq!(departure.talk, Talk::Segment { ports, ack });
+        let talk = departure.talk(&acknowledging[..], PORTS);
+        assert_eq!(talk, Some(Talk::Segment { ports, ack }));
+        let segment = Outgoing {
+            ports,
+            seq: 7,
+            ack,
+            flags: TCP_ACK,
+            payload_offset: 54,
+            payload_len: 1,
+        };
+        assert_eq!(departure.segment(&acknowledging[..]), Some(segment));
     }
 
     #[test]

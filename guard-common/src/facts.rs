@@ -19,6 +19,12 @@ pub struct Facts {
     pub port: u16,
     /// TCP only: its sequence number, else 0.
     pub seq: u32,
+    /// TCP only: what it acknowledges, else 0.
+    pub ack: u32,
+    /// TCP only: its flags, else 0.
+    pub flags: u8,
+    /// A number for where it goes to.
+    pub local: u32,
     /// TCP only: where its payload starts, in bytes from the start of the frame, else 0.
     pub payload_offset: u16,
     /// TCP only: bytes of its payload, else 0.
@@ -79,6 +85,9 @@ impl Facts {
             source_port: tcp.source_port,
             port: tcp.port,
             seq: tcp.seq,
+            ack: tcp.ack,
+            flags: tcp.flags,
+            local: packet.local,
             payload_offset: tcp.payload_offset,
             payload_len: tcp.payload_len,
             bytes: packet.frame_len,
@@ -120,6 +129,7 @@ mod tests {
             frame_len: 60,
             fragment: true,
             land: false,
+            local: 0,
             kind: Kind::Udp,
             tcp: Tcp::NONE,
         };

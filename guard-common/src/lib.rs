@@ -9,6 +9,7 @@
 extern crate std;
 
 pub mod addresses;
+pub mod connection;
 pub mod departure;
 pub mod facts;
 pub mod known;

@@ -73,6 +73,8 @@ pub struct IpPacket {
     pub fragment: bool,
     /// It claims to come from where it goes to.
     pub land: bool,
+    /// A number for where it goes to: see [`local`].
+    pub local: u32,
     /// What follows the IP headers.
     pub kind: Kind,
     /// The TCP header; [`Tcp::NONE`] where there is none. See [`IpPacket::transport`].
@@ -122,6 +124,8 @@ impl Tcp {
         source_port: 0,
         port: 0,
         seq: 0,
+        ack: 0,
+        flags: 0,
         opens: false,
         talks: false,
         payload_offset: 0,
@@ -153,6 +157,10 @@ pub struct Tcp {
     pub port: u16,
     /// Sequence number of the segment.
     pub seq: u32,
+    /// What it acknowledges, if it has ACK.
+    pub ack: u32,
+    /// Its flags: [`TCP_FIN`] and so on.
+    pub flags: u8,
     /// SYN is set and ACK is not: the start of a connection.
     pub opens: bool,
     /// ACK is set, and neither SYN nor RST: what an established connection sends.
@@ -221,6 +229,7 @@ impl Unsound {
 struct Ip {
     address: [u64; 2],
     land: bool,
+    local: u32,
     payload: Payload,
 }
 
@@ -230,7 +239,8 @@ const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
 pub(crate) const PROTOCOL_ICMP: u8 = 1;
-pub(crate) const PROTOCOL_TCP: u8 = 6;
+/// Number of TCP among the transport protocols.
+pub const PROTOCOL_TCP: u8 = 6;
 pub(crate) const PROTOCOL_UDP: u8 = 17;
 const PROTOCOL_ROUTING: u8 = 43;
 const PROTOCOL_FRAGMENT: u8 = 44;
@@ -247,10 +257,14 @@ pub(crate) const IPV6_LEN: usize = 40;
 const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 const ICMPV6_LEN: usize = 4;
-pub(crate) const TCP_FIN: u8 = 0x01;
-pub(crate) const TCP_SYN: u8 = 0x02;
-pub(crate) const TCP_RST: u8 = 0x04;
-pub(crate) const TCP_ACK: u8 = 0x10;
+/// The sender has nothing more to say.
+pub const TCP_FIN: u8 = 0x01;
+/// The sender opens its side.
+pub const TCP_SYN: u8 = 0x02;
+/// The connection is broken off.
+pub const TCP_RST: u8 = 0x04;
+/// The segment acknowledges something.
+pub const TCP_ACK: u8 = 0x10;
 /// Only frames longer than an IP length field can say may say nothing (BIG TCP, generic mode).
 const MAX_IP_LEN: usize = 65_535;
 
@@ -278,6 +292,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
         frame_len,
         fragment: payload.fragment.partial,
         land: ip.land,
+        local: ip.local,
         kind,
         tcp,
     }))
@@ -285,7 +300,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
 
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
 #[inline(always)]
-pub(crate) fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
+pub fn link<F: Frame + ?Sized>(frame: &F) -> Result<(u16, usize), Unsound> {
     let header: &[u8; ETHERNET_LEN] = frame.bytes(0).ok_or(Unsound::OutOfReach)?;
     let mut ethertype = u16::from_be_bytes([header[12], header[13]]);
     let mut offset = ETHERNET_LEN;
@@ -330,6 +345,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     Ok(Ip {
         address: Address::V4(source).words(),
         land: source == destination,
+        local: destination,
         payload,
     })
 }
@@ -360,6 +376,7 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     Ok(Ip {
         address: source,
         land: source == destination,
+        local: local(destination),
         payload,
     })
 }
@@ -375,6 +392,14 @@ fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result
         total_len if offset + claimed <= total_len => Ok(claimed),
         _ => Err(Unsound::Malformed),
     }
+}
+
+/// A number for one of the host's own IPv6 addresses; an IPv4 one is such a number. Whom the host
+/// talks with has no say in it.
+#[inline(always)]
+pub(crate) const fn local([high, low]: [u64; 2]) -> u32 {
+    let mixed = high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low.wrapping_mul(0xd6e8_feb8_6659_fd93);
+    (mixed >> 32) as u32
 }
 
 /// The address at `at` as two words in network order.
@@ -468,6 +493,8 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
         source_port: u16::from_be_bytes([header[0], header[1]]),
         port: u16::from_be_bytes([header[2], header[3]]),
         seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        flags,
         opens: flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
         talks: flags & (TCP_SYN | TCP_RST | TCP_ACK) == TCP_ACK,
         payload_offset: (at.offset + header_len) as u16,

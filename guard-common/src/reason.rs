@@ -10,11 +10,22 @@ pub enum Verdict {
     Drop = 1,
     /// Handed to the network stack although enforcing would have discarded it (dry-run).
     WouldDrop = 2,
+    /// Discarded, and its connection broken off at both ends.
+    Reset = 3,
+    /// Handed to the network stack although enforcing would have broken its connection off
+    /// (dry-run).
+    WouldReset = 4,
 }
 
 impl Verdict {
     /// Every verdict, in the order of its number.
-    pub const ALL: [Self; 3] = [Self::Pass, Self::Drop, Self::WouldDrop];
+    pub const ALL: [Self; 5] = [
+        Self::Pass,
+        Self::Drop,
+        Self::WouldDrop,
+        Self::Reset,
+        Self::WouldReset,
+    ];
     /// How many verdicts there are.
     pub const COUNT: usize = Self::ALL.len();
 
@@ -25,6 +36,8 @@ impl Verdict {
             Self::Pass => "pass",
             Self::Drop => "drop",
             Self::WouldDrop => "would_drop",
+            Self::Reset => "reset",
+            Self::WouldReset => "would_reset",
         }
     }
 }

@@ -50,16 +50,16 @@ pub const fn hash(address: Address, ipv6_mask: [u64; 2], seed: [u64; 2]) -> u64 
     }
 }
 
-/// A number for a TCP connection: the peer's address, and both ports with the peer's in the high
-/// half.
+/// A number for a TCP connection: the peer's address, a number for the host's own, and both ports
+/// with the peer's in the high half. Never zero.
 #[inline(always)]
 #[must_use]
-pub const fn connection(peer: Address, ports: u32, seed: [u64; 2]) -> u64 {
+pub const fn connection(peer: Address, local: u32, ports: u32, seed: [u64; 2]) -> u64 {
     let peer = match peer {
         Address::V4(word) => mix(word as u64 ^ seed[0]),
         Address::V6([high, low]) => mix(mix(high ^ seed[1]) ^ low),
     };
-    mix(peer ^ ports as u64)
+    mix(peer ^ ((local as u64) << 32 | ports as u64)) | 1 << 32
 }
 
 /// A number for the network around `address`: its IPv4 /24, or its IPv6 /48.

@@ -4,13 +4,14 @@
 //! is a change of [`ABI_VERSION`].
 
 use crate::{
+    connection::Outcome,
     limit::{DEBTS, Limit},
     protocol::Protocol,
     reason::{Reason, Verdict},
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 5;
+pub const ABI_VERSION: u32 = 6;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -18,8 +19,6 @@ pub const MAX_INTERFACES: u32 = 16;
 pub const MAX_SERVICES: u32 = 64;
 /// Position, among the limits of services, of those that tell who owes least to any.
 pub const SLOWEST_SERVICE: u32 = MAX_SERVICES;
-/// Slots that remember a connection's first sequence number. A power of two.
-pub const OPENING_SLOTS: u32 = 1 << 16;
 /// Bytes of a payload that an event carries at most.
 pub const EXCERPT_LEN: usize = 976;
 
@@ -107,6 +106,23 @@ pub struct Settings {
     pub offender_mask: u32,
     /// Ticks for which a source may stay over its limit before it is banned. Zero: nobody is.
     pub ban_after: u32,
+    /// Not zero: it is found out of some connections whether they are encrypted.
+    pub checks: u32,
+    /// Not zero: of some that the host opens, too.
+    pub checks_calls: u32,
+    /// Not zero: some connections are broken off.
+    pub resets: u32,
+    /// Lines of the table of handshakes less one; their number is a power of two.
+    pub opening_mask: u32,
+    /// Sets of the table of connections that are not known yet, less one; their number is a power
+    /// of two.
+    pub talk_mask: u32,
+    /// Lines of the table of connections that are known, less one; their number is a power of two.
+    pub settled_mask: u32,
+    /// Connections a second and CPU whose first kilobytes go to user space.
+    pub sample_budget: u32,
+    /// Not zero: it matters whom the host talks with.
+    pub notes_known: u32,
 }
 
 /// What changes while the program runs.
@@ -182,6 +198,14 @@ impl Settings {
         conduct_mask: 0,
         offender_mask: 0,
         ban_after: 0,
+        checks: 0,
+        checks_calls: 0,
+        resets: 0,
+        opening_mask: 0,
+        talk_mask: 0,
+        settled_mask: 0,
+        sample_budget: 0,
+        notes_known: 0,
     };
 }
 
@@ -365,13 +389,12 @@ pub struct ServiceIpv6 {
 pub struct ServicePort {
     /// Position of the service plus one. Zero: none.
     pub service_plus_one: u16,
-    /// Bits of [`ServicePort::CHECK`], [`ServicePort::FLAG`], [`ServicePort::DROP`],
-    /// [`ServicePort::ACL`] and [`ServicePort::LIMITS`].
+    /// Bits of [`ServicePort::CHECK`] and so on.
     pub flags: u16,
 }
 
 impl ServicePort {
-    /// Classify payloads.
+    /// Find out whether its connections are encrypted.
     pub const CHECK: u16 = 1;
     /// Plaintext is flagged.
     pub const FLAG: u16 = 2;
@@ -381,16 +404,39 @@ impl ServicePort {
     pub const ACL: u16 = 8;
     /// The service has limits of its own.
     pub const LIMITS: u16 = 16;
+    /// Plaintext breaks its connection off.
+    pub const RESET: u16 = 32;
+    /// What matches nothing is refused too.
+    pub const STRICT: u16 = 64;
 }
 
 /// What a source may send to a service: packets, SYNs and bytes.
 pub type ServiceLimits = [Limit; 3];
 
-/// Position of the count of payloads of a service that start with a protocol.
+/// Position of the count of a service's connections of an outcome and a protocol.
 #[inline(always)]
 #[must_use]
-pub const fn payload_position(service: u32, protocol: Protocol) -> u32 {
-    service * Protocol::COUNT as u32 + protocol as u32
+pub const fn outcome_position(service: u32, outcome: Outcome, protocol: Protocol) -> u32 {
+    let of_service = service * Outcome::COUNT as u32 + outcome as u32;
+    of_service * Protocol::COUNT as u32 + protocol as u32
+}
+
+/// How many such counts there are.
+pub const OUTCOME_COUNTS: u32 = MAX_SERVICES * (Outcome::COUNT * Protocol::COUNT) as u32;
+
+/// What is counted of connections that made room for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Evicted {
+    /// Before it was known what they are.
+    Talks = 0,
+    /// Afterwards.
+    Settled = 1,
+}
+
+impl Evicted {
+    /// How many kinds there are.
+    pub const COUNT: u32 = 2;
 }
 
 /// Events that share a budget, so that a flood of one kind does not silence the other.
@@ -404,11 +450,15 @@ pub enum EventClass {
     /// A source that has stayed over its limit. These have no budget: each source is told of once
     /// in the time that is tolerated.
     Offence = 2,
+    /// What a connection is.
+    Outcome = 3,
+    /// The first kilobytes of a connection.
+    Sample = 4,
 }
 
 impl EventClass {
     /// How many classes there are.
-    pub const COUNT: u32 = 3;
+    pub const COUNT: u32 = 5;
 }
 
 /// Budget and fate of the events of one class, one a CPU.
@@ -427,19 +477,21 @@ pub struct EventBudget {
     pub lost: u64,
 }
 
-/// One flagged or refused packet. [`Excerpt`] follows it in events of [`EventClass::Plaintext`].
+/// One flagged or refused packet, or a connection. The start of the payload follows it in events of
+/// [`EventClass::Plaintext`] and [`EventClass::Sample`], raw: it may hold credentials, so user space
+/// redacts it before anything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
     /// Source address; an IPv4 one in its IPv6-mapped form.
     pub source: [u8; 16],
-    /// Sequence number of a TCP segment, else 0.
+    /// Sequence number of a TCP segment; of samples, bytes since its sender's first one; else 0.
     pub seq: u32,
     /// Position of the interface.
     pub interface: u32,
     /// Bytes of the packet, as in [`Counter::bytes`].
     pub packet_bytes: u32,
-    /// Bytes of [`Excerpt::payload`] that are filled.
+    /// Bytes of payload that follow.
     pub excerpt_len: u32,
     /// TCP port it comes from, or 0.
     pub source_port: u16,
@@ -455,23 +507,27 @@ pub struct Event {
     pub protocol: u8,
     /// An [`EventClass`].
     pub class: u8,
+    /// Of connections: an [`Outcome`].
+    pub outcome: u8,
+    /// Of connections: a [`crate::connection::FirstSpeaker`]. Of samples: 1 when the client sends
+    /// it, else 2.
+    pub speaker: u8,
+    /// Of connections: bits of [`Event::OUTBOUND`] and [`Event::EVADED`].
+    pub notes: u8,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 3],
 }
 
-/// Start of a payload, raw. It may hold credentials: user space redacts it before anything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
-pub struct Excerpt {
-    /// What the packet did.
-    pub event: Event,
-    /// The payload's first bytes; only the first `excerpt_len` are filled.
-    pub payload: [u8; EXCERPT_LEN],
+impl Event {
+    /// The host called.
+    pub const OUTBOUND: u8 = 1;
+    /// A byte of what was said first came twice, and differently.
+    pub const EVADED: u8 = 2;
 }
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 24);
+    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 32);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
@@ -479,6 +535,4 @@ const _: () = {
     assert!(size_of::<ServicePort>() == 4);
     assert!(size_of::<EventBudget>() == 32);
     assert!(size_of::<Event>() == 48);
-    assert!(size_of::<Excerpt>() == 1024);
-    assert!(OPENING_SLOTS.is_power_of_two());
 };

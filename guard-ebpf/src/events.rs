@@ -5,7 +5,7 @@ use guard_common::{
     facts::Facts,
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{Event, EventBudget, EventClass, Excerpt},
+    wire::{Event, EventBudget, EventClass},
 };
 
 use crate::{maps, packet::XdpFrame, pipeline::Refused, settings};
@@ -23,23 +23,6 @@ pub(crate) fn refused(frame: &XdpFrame<'_>, facts: &Facts, reason: Reason) {
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
 }
 
-/// Tells of a plaintext payload, with its first bytes.
-#[inline(always)]
-pub(crate) fn plaintext(frame: &XdpFrame<'_>, facts: &Facts, found: &Plaintext) {
-    if !agreed(EventClass::Plaintext, facts.now) {
-        return;
-    }
-    let Some(mut entry) = maps::EVENTS.reserve::<Excerpt>(0) else {
-        return lost(EventClass::Plaintext);
-    };
-    let mut event = describe(frame, facts, found.verdict, Reason::Plaintext);
-    event.class = EventClass::Plaintext as u8;
-    event.protocol = found.protocol as u8;
-    event.service_plus_one = found.service_plus_one;
-    frame.excerpt(facts, event, &mut entry);
-    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-}
-
 /// Tells of a source that has stayed over its limit.
 #[inline(always)]
 pub(crate) fn offence(frame: &XdpFrame<'_>, facts: &Facts) {
@@ -51,13 +34,6 @@ pub(crate) fn offence(frame: &XdpFrame<'_>, facts: &Facts) {
     event.class = EventClass::Offence as u8;
     entry.write(event);
     entry.submit(u64::from(BPF_RB_NO_WAKEUP));
-}
-
-/// A plaintext payload on a service's port, and what became of it.
-pub(crate) struct Plaintext {
-    pub(crate) protocol: Protocol,
-    pub(crate) service_plus_one: u16,
-    pub(crate) verdict: Verdict,
 }
 
 #[inline(always)]
@@ -73,28 +49,66 @@ fn describe(frame: &XdpFrame<'_>, facts: &Facts, verdict: Verdict, reason: Reaso
         service_plus_one: 0,
         verdict: verdict as u8,
         reason: reason as u8,
-        protocol: Protocol::Undecided as u8,
+        protocol: Protocol::Unknown as u8,
         class: EventClass::Refused as u8,
-        reserved: [0; 6],
+        outcome: 0,
+        speaker: 0,
+        notes: 0,
+        reserved: [0; 3],
     }
+}
+
+/// Tells of a connection.
+#[inline(always)]
+pub(crate) fn tell(event: Event) {
+    let Some(mut entry) = maps::EVENTS.reserve::<Event>(0) else {
+        return lost(EventClass::Outcome);
+    };
+    entry.write(event);
+    entry.submit(u64::from(BPF_RB_NO_WAKEUP));
+}
+
+/// Tells user space these bytes, which nobody writes meanwhile: an event and what follows it. False
+/// when there is no room.
+#[inline(always)]
+pub(crate) fn tell_bytes(start: *const u8, len: usize) -> bool {
+    // SAFETY: the caller vouches for them.
+    let bytes = unsafe { core::slice::from_raw_parts(start, len) };
+    maps::EVENTS
+        .output::<[u8]>(bytes, u64::from(BPF_RB_NO_WAKEUP))
+        .is_ok()
 }
 
 /// An IPv4 address in its IPv6-mapped form (RFC 4291 section 2.5.5.2).
 #[inline(always)]
-fn address_bytes([high, low]: [u64; 2]) -> [u8; 16] {
+pub(crate) fn address_bytes([high, low]: [u64; 2]) -> [u8; 16] {
     let [high, low] = [u64::from_be(high), u64::from_be(low)];
     ((u128::from(high) << 64) | u128::from(low)).to_be_bytes()
 }
 
+/// Whether the class has budget left in the running second, without taking any.
+#[inline(always)]
+pub(crate) fn may(class: EventClass, now: u32) -> bool {
+    maps::with_event_budget(class, |budget| {
+        now.wrapping_sub(budget.second_start) >= settings::ticks_per_second()
+            || budget.spent < settings::event_budget()
+    })
+    .unwrap_or(false)
+}
+
 /// Whether the class has budget left in the running second, and takes one from it.
 #[inline(always)]
-fn agreed(class: EventClass, now: u32) -> bool {
+pub(crate) fn agreed(class: EventClass, now: u32) -> bool {
+    let budget_of_class = match class {
+        EventClass::Sample => settings::sample_budget(),
+        _ => settings::event_budget(),
+    };
     maps::with_event_budget(class, |budget| {
         if now.wrapping_sub(budget.second_start) >= settings::ticks_per_second() {
             budget.second_start = now;
             budget.spent = 0;
         }
-        if budget.spent >= settings::event_budget() {
+        if budget.spent >= budget_of_class {
             budget.suppressed += 1;
             return false;
         }
@@ -107,7 +121,7 @@ fn agreed(class: EventClass, now: u32) -> bool {
 }
 
 #[inline(always)]
-fn lost(class: EventClass) {
+pub(crate) fn lost(class: EventClass) {
     with(class, |budget| {
         budget.emitted -= 1;
         budget.lost += 1;

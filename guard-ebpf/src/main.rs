@@ -13,12 +13,15 @@ mod clock;
 mod departure;
 mod events;
 mod forget;
+mod hearing;
 mod maps;
 mod packet;
 mod pipeline;
+mod reset;
 mod settings;
 mod stages;
 mod startup;
+mod sweep;
 
 use aya_ebpf::{
     macros::{classifier, xdp},
@@ -39,12 +42,27 @@ pub fn guard_egress(ctx: TcContext) -> i32 {
     departure::run(&ctx)
 }
 
+/// Sees every packet that passes to the stack where connections are broken off.
+#[classifier]
+#[inline(always)]
+pub fn guard_arrival(ctx: TcContext) -> i32 {
+    reset::arrives(&ctx)
+}
+
 /// Run once, by the agent at its start: says in the log what the kernel side was told, and reads
 /// the clock. See `startup.rs`.
 #[xdp(frags)]
 #[inline(always)]
 pub fn guard_startup(ctx: XdpContext) -> u32 {
     startup::run(&ctx)
+}
+
+/// Run by the agent now and then: gives up connections that have been quiet for too long. See
+/// `sweep.rs`.
+#[xdp(frags)]
+#[inline(always)]
+pub fn guard_sweep(_ctx: XdpContext) -> u32 {
+    sweep::run()
 }
 
 /// Never called: the verifier refuses a program that could get here.

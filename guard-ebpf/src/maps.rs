@@ -8,21 +8,25 @@ use aya_ebpf::{
 };
 use guard_common::{
     addresses::{Filter, Ipv4Line, Ipv6Line, Line as _},
+    connection::{
+        opening::Openings,
+        settled::Settled,
+        talk::{TALK_WAYS, Talk},
+    },
     known::Known,
     limit::Set,
     offence::{Connections, Offenders},
     packet::Address,
-    protocol::Protocol,
     ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
     source::Slot,
     wire::{
-        Budget, Counter, EventBudget, EventClass, Ipv4Word, Ipv6Words, MAX_INTERFACES,
-        MAX_SERVICES, OPENING_SLOTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6,
-        ServiceLimits, ServicePort, Variables,
+        Budget, Counter, EventBudget, EventClass, Evicted, Ipv4Word, Ipv6Words, MAX_INTERFACES,
+        OUTCOME_COUNTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits,
+        ServicePort, Variables,
     },
 };
 
-use crate::{packet::Headers, settings};
+use crate::{hearing::Heeded, packet::Headers, settings};
 
 /// Allocate a trie's nodes as they come; the kernel demands it.
 const NO_PREALLOC: u32 = 1;
@@ -42,6 +46,12 @@ unsafe impl Sync for Shared<Known> {}
 unsafe impl Sync for Shared<Connections> {}
 // SAFETY: as above.
 unsafe impl Sync for Shared<Offenders> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Openings> {}
+// SAFETY: as above; what both programs write is exchanged.
+unsafe impl Sync for Shared<Talk> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<Settled> {}
 // SAFETY: as above; it is only read here.
 unsafe impl Sync for Shared<UnsafeCell<Variables>> {}
 
@@ -73,10 +83,12 @@ static CLOCK: Array<u64> = Array::with_max_entries(1, 0);
 static COUNTERS: PerCpuArray<Counter> =
     PerCpuArray::with_max_entries(MAX_INTERFACES * Counter::PER_INTERFACE, 0);
 
-/// Payloads by service and protocol. Program writes, agent reads.
+/// Connections by service, outcome and protocol. Program writes, agent reads.
 #[map]
-static PAYLOADS: PerCpuArray<u64> =
-    PerCpuArray::with_max_entries(MAX_SERVICES * Protocol::COUNT as u32, 0);
+static OUTCOMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(OUTCOME_COUNTS, 0);
+/// Connections that made room for others, by [`Evicted`]. Program writes, agent reads.
+#[map]
+static EVICTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Evicted::COUNT, 0);
 
 /// Rules for single addresses. Agent writes, program reads.
 #[map]
@@ -115,9 +127,12 @@ static VARIABLES: Shared<UnsafeCell<Variables>> = Shared(UnsafeCell::new(Variabl
 #[map]
 static RULE_HITS: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 
-/// What each TCP port belongs to. Agent writes, program reads.
+/// What each of the host's TCP ports belongs to. Agent writes, programs read.
 #[map]
 static PORTS: Array<ServicePort> = Array::with_max_entries(1 << 16, 0);
+/// What each TCP port of others belongs to. Agent writes, programs read.
+#[map]
+static CALLED_PORTS: Array<ServicePort> = Array::with_max_entries(1, 0);
 
 /// Who may reach a service that has a list. Agent writes, program reads.
 #[map]
@@ -167,9 +182,22 @@ static OFFENDERS: Array<Shared<Offenders>> = Array::with_max_entries(1, MMAPABLE
 #[map]
 static BUDGETS: Array<Shared<Set>> = Array::with_max_entries(Budget::COUNT, MMAPABLE);
 
-/// First sequence number of connections that opened lately. Program writes and reads.
+/// Sequence numbers of handshakes. Programs write and read.
 #[map]
-static OPENINGS: Array<u64> = Array::with_max_entries(OPENING_SLOTS, 0);
+static OPENINGS: Array<Shared<Openings>> = Array::with_max_entries(1, MMAPABLE);
+/// Connections of which it is not known yet what they are, in sets. Programs write and read.
+#[map]
+static TALKS: Array<Shared<Talk>> = Array::with_max_entries(TALK_WAYS, MMAPABLE);
+/// Connections of which it is. Programs write and read.
+#[map]
+static SETTLED: Array<Shared<Settled>> = Array::with_max_entries(1, MMAPABLE);
+/// Which of the connections that are not known yet is looked at next for having been quiet too
+/// long. Program writes and reads.
+#[map]
+static SWEEP: Array<u32> = Array::with_max_entries(1, 0);
+/// The segment that is being heard. Programs write and read.
+#[map]
+static HEARD: PerCpuArray<Heeded> = PerCpuArray::with_max_entries(1, 0);
 
 /// Budget of events by class. Program writes and reads, agent reads.
 #[map]
@@ -181,7 +209,7 @@ static HEADERS: PerCpuArray<Headers> = PerCpuArray::with_max_entries(1, 0);
 
 /// Flagged and refused packets. Program writes, agent reads.
 #[map]
-pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 18, 0);
+pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// Index of the interface at `position`, zero when there is none.
 #[inline(always)]
@@ -210,8 +238,16 @@ pub(crate) fn count(position: u32, bytes: u32) {
 }
 
 #[inline(always)]
-pub(crate) fn count_payload(position: u32) {
-    if let Some(count) = PAYLOADS.get_ptr_mut(position) {
+pub(crate) fn count_outcome(position: u32) {
+    if let Some(count) = OUTCOMES.get_ptr_mut(position) {
+        // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+        unsafe { *count += 1 };
+    }
+}
+
+#[inline(always)]
+pub(crate) fn count_evicted(kind: Evicted) {
+    if let Some(count) = EVICTED.get_ptr_mut(kind as u32) {
         // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
         unsafe { *count += 1 };
     }
@@ -406,17 +442,57 @@ pub(crate) fn budget(budget: Budget) -> Option<&'static Set> {
     BUDGETS.get(budget as u32).map(|Shared(set)| set)
 }
 
-/// The slot of a connection: see `stages/plaintext.rs`.
 #[inline(always)]
-pub(crate) fn opening(position: u32) -> u64 {
-    OPENINGS.get(position % OPENING_SLOTS).copied().unwrap_or(0)
+pub(crate) fn called_port(port: u16) -> ServicePort {
+    CALLED_PORTS
+        .get(u32::from(port))
+        .copied()
+        .unwrap_or_default()
 }
 
 #[inline(always)]
-pub(crate) fn set_opening(position: u32, value: u64) {
-    if let Some(slot) = OPENINGS.get_ptr_mut(position % OPENING_SLOTS) {
-        // SAFETY: one aligned word; another CPU that writes it at once overwrites it whole.
-        unsafe { slot.write_volatile(value) };
+pub(crate) fn openings(line: u32) -> Option<&'static Openings> {
+    OPENINGS
+        .get(line & settings::opening_mask())
+        .map(|Shared(line)| line)
+}
+
+#[inline(always)]
+pub(crate) fn settled(line: u32) -> Option<&'static Settled> {
+    SETTLED
+        .get(line & settings::settled_mask())
+        .map(|Shared(line)| line)
+}
+
+/// Position of the first connection of a set.
+#[inline(always)]
+pub(crate) fn talk_set(set: u32) -> u32 {
+    (set & settings::talk_mask()) * TALK_WAYS
+}
+
+#[inline(always)]
+pub(crate) fn talk(position: u32) -> Option<&'static Talk> {
+    TALKS.get(position).map(|Shared(talk)| talk)
+}
+
+/// The segment that this CPU hears.
+#[inline(always)]
+pub(crate) fn hearing() -> Option<*mut Heeded> {
+    HEARD.get_ptr_mut(0)
+}
+
+/// Whose turn it is to be looked at for having been quiet too long, and the next one's.
+#[inline(always)]
+pub(crate) fn sweep_next() -> u32 {
+    let talks = (settings::talk_mask() + 1) * TALK_WAYS;
+    let Some(next) = SWEEP.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: one aligned word; only the agent runs the program that uses it.
+    unsafe {
+        let position = *next & (talks - 1);
+        *next = position + 1;
+        position
     }
 }
 

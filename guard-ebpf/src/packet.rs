@@ -1,6 +1,6 @@
 //! The only file that touches packet memory.
 
-use core::{arch::asm, mem::MaybeUninit};
+use core::arch::asm;
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -9,13 +9,15 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use guard_common::{
+    connection::talk::{Segment, TEXT_LEN},
     facts::{Facts, Shape},
-    packet::{Fragment, Frame, IpPacket, MAX_HEADERS_LEN, Payload, Unsound, Walk, extensions},
-    protocol::{HEAD_LEN, Head},
-    wire::{EXCERPT_LEN, Event, Excerpt},
+    packet::{
+        Fragment, Frame, IpPacket, MAX_HEADERS_LEN, Payload, TCP_SYN, Unsound, Walk, extensions,
+    },
+    wire::ServicePort,
 };
 
-use crate::{forget::forget, maps, settings};
+use crate::{forget::forget, hearing::Said, maps, settings};
 
 /// The longest header that is read in one piece: IPv6's.
 const LONGEST_HEADER: usize = 40;
@@ -78,49 +80,49 @@ impl<'a> XdpFrame<'a> {
         number
     }
 
-    /// The payload's first bytes, from wherever in the frame they are.
+    /// Lays down a segment of a service's connection, and hears what it says.
     #[inline(always)]
-    pub(crate) fn head(&self, facts: &Facts) -> Option<Head> {
-        let len = facts.payload_len;
-        if len >= HEAD_LEN as u32
-            && let Some(bytes) = self.bytes::<HEAD_LEN>(usize::from(facts.payload_offset))
-        {
-            // SAFETY: the bytes are HEAD_LEN long and any of them make words.
-            return Some(Head::new(unsafe {
-                bytes.as_ptr().cast::<[u64; 2]>().read_unaligned()
-            }));
-        }
-        let mut words = MaybeUninit::<[u64; 2]>::uninit();
-        let start = words.as_mut_ptr().cast::<u64>();
-        // SAFETY: both words are our own, and so are HEAD_LEN bytes; once both are written they
-        // are initialised. Volatile, or the compiler makes a call of two stores.
+    pub(crate) fn heard(
+        &self,
+        facts: &Facts,
+        service: ServicePort,
+        by_client: bool,
+        hash: u64,
+    ) -> Said {
+        const MAX: u32 = TEXT_LEN;
+        let Some(hearing) = maps::hearing() else {
+            return Said::Nothing;
+        };
+        // SAFETY: the memory is this CPU's alone, and the text is MAX bytes long.
         unsafe {
-            start.write_volatile(0);
-            start.add(1).write_volatile(0);
-            let loaded = self.load::<{ HEAD_LEN as u32 }>(facts.payload_offset, start.cast(), len);
-            loaded.then(|| Head::new(words.assume_init()))
-        }
-    }
-
-    /// Writes `event` to `entry` with as much of the payload as fits.
-    #[inline(always)]
-    pub(crate) fn excerpt(&self, facts: &Facts, event: Event, entry: &mut MaybeUninit<Excerpt>) {
-        const MAX: u32 = EXCERPT_LEN as u32;
-        let entry = entry.as_mut_ptr();
-        // SAFETY: the memory is ours, and `payload` is MAX bytes long.
-        unsafe {
-            let payload = (&raw mut (*entry).payload).cast();
-            let copied = self.load::<MAX>(facts.payload_offset, payload, facts.payload_len);
-            let excerpt_len = if copied {
+            let text = (&raw mut (*hearing).text).cast();
+            let has_text = facts.payload_len != 0
+                && self.load::<MAX>(facts.payload_offset, text, facts.payload_len.min(MAX));
+            let text_len = if has_text {
                 facts.payload_len.min(MAX)
             } else {
                 0
             };
-            (&raw mut (*entry).event).write(Event {
-                excerpt_len,
-                ..event
+            (&raw mut (*hearing).segment).write(Segment {
+                hash,
+                peer: facts.address(),
+                ports: facts.ports(),
+                seq: facts
+                    .seq
+                    .wrapping_add(u32::from(facts.flags & TCP_SYN != 0)),
+                ack: facts.ack,
+                payload_len: facts.payload_len,
+                text_len,
+                now: facts.now,
+                service_plus_one: service.service_plus_one,
+                flags: facts.flags,
+                by_client: by_client.into(),
+                by_host: 0,
+                interface: self.interface() as u8,
+                service_flags: service.flags,
             });
         }
+        Said::hear()
     }
 
     /// Copies `len` bytes, at least 1 and at most `MAX`, from wherever in the frame they are.

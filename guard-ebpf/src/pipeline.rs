@@ -11,22 +11,45 @@ use guard_common::{
 use crate::{
     clock, events, maps,
     packet::{Scattered, XdpFrame},
-    settings,
-    stages::{land, limits, offences, plaintext, rules, services},
+    reset, settings,
+    stages::{encryption, land, limits, offences, rules, services},
 };
 
-/// Why a packet may not pass.
-pub(crate) struct Refused(pub(crate) Reason);
+/// Why a packet may not pass, and how it is kept from it.
+pub(crate) struct Refused(pub(crate) Reason, pub(crate) Refusal);
+
+/// How a packet is kept from passing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It is gone.
+    Drop,
+    /// Its connection is broken off.
+    Reset,
+}
 
 impl Refused {
     /// What refusing means: in dry-run nothing is dropped.
     #[inline(always)]
     pub(crate) fn verdict() -> Verdict {
-        if settings::dry_run() {
-            Verdict::WouldDrop
-        } else {
-            Verdict::Drop
+        Self::verdict_of(false)
+    }
+
+    /// The same, of a connection that is broken off, perhaps.
+    #[inline(always)]
+    pub(crate) fn verdict_of(reset: bool) -> Verdict {
+        match (settings::dry_run(), reset) {
+            (true, false) => Verdict::WouldDrop,
+            (true, true) => Verdict::WouldReset,
+            (false, false) => Verdict::Drop,
+            (false, true) => Verdict::Reset,
         }
+    }
+}
+
+impl From<Reason> for Refused {
+    #[inline(always)]
+    fn from(reason: Reason) -> Self {
+        Self(reason, Refusal::Drop)
     }
 }
 
@@ -42,7 +65,7 @@ fn judge(frame: &XdpFrame<'_>, facts: &Facts) -> Result<Reason, Refused> {
     services::admit(facts, service)?;
     offences::note(frame, facts, standing);
     limits::charge(facts, standing, service)?;
-    let flagged = plaintext::check(frame, facts, service)?;
+    let flagged = encryption::check(frame, facts, service)?;
     Ok(flagged.unwrap_or(standing.reason()))
 }
 
@@ -69,22 +92,26 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         Ok(Packet::Ip(packet)) => {
             let facts = frame.settled_facts(&packet, clock::now());
             let judged = judge(&frame, &facts);
-            if let Err(Refused(reason)) = &judged {
+            if let Err(Refused(reason, _)) = &judged {
                 events::refused(&frame, &facts, *reason);
             }
             (facts.bytes, judged)
         }
-        Err(unsound) => (frame.total_len() as u32, Err(Refused(unsound.reason()))),
+        Err(unsound) => (
+            frame.total_len() as u32,
+            Err(Refused::from(unsound.reason())),
+        ),
     };
     let (verdict, reason) = match judged {
         Ok(reason) => (Verdict::Pass, reason),
-        Err(Refused(reason)) => (Refused::verdict(), reason),
+        Err(Refused(reason, refusal)) => (Refused::verdict_of(refusal == Refusal::Reset), reason),
     };
     maps::count(Counter::position(frame.interface(), verdict, reason), bytes);
-    let action = if verdict == Verdict::Drop {
-        xdp_action::XDP_DROP
-    } else {
-        xdp_action::XDP_PASS
+    let action = match verdict {
+        Verdict::Drop => xdp_action::XDP_DROP,
+        // Where it cannot be made one that breaks the connection off, it is gone.
+        Verdict::Reset if !settings::resets() || !reset::reset(ctx) => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
     };
     if settings::tells() {
         return Told::new(action, verdict, reason).0;

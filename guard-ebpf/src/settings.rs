@@ -240,3 +240,47 @@ pub(crate) fn ephemeral_ports() -> [u16; 2] {
     let ports = setting!(ephemeral_ports);
     [ports as u16, (ports >> 16) as u16]
 }
+
+/// Whether it is found out of some connections whether they are encrypted.
+#[inline(always)]
+pub(crate) fn checks() -> bool {
+    setting!(checks) != 0
+}
+
+/// The same, of some that the host opens.
+#[inline(always)]
+pub(crate) fn checks_calls() -> bool {
+    setting!(checks_calls) != 0
+}
+
+/// Whether it matters whom the host talks with.
+#[inline(always)]
+pub(crate) fn notes_known() -> bool {
+    setting!(notes_known) != 0
+}
+
+/// Whether connections are broken off.
+#[inline(always)]
+pub(crate) fn resets() -> bool {
+    setting!(resets) != 0
+}
+
+#[inline(always)]
+pub(crate) fn opening_mask() -> u32 {
+    setting!(opening_mask)
+}
+
+#[inline(always)]
+pub(crate) fn talk_mask() -> u32 {
+    setting!(talk_mask)
+}
+
+#[inline(always)]
+pub(crate) fn settled_mask() -> u32 {
+    setting!(settled_mask)
+}
+
+#[inline(always)]
+pub(crate) fn sample_budget() -> u32 {
+    setting!(sample_budget)
+}

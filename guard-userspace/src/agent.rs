@@ -13,8 +13,8 @@ use std::{
     future::pending,
     hash::BuildHasher as _,
     net::IpAddr,
-    sync::Arc,
-    time::Duration,
+    sync::{Arc, Mutex},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
@@ -37,10 +37,12 @@ use crate::{
     config::Config,
     doctor,
     events::Events,
+    findings::Findings,
     http,
     interface::{self, Change, Interface, InterfaceError, Watch},
     kernel::{Kernel, Pins, Plan, measure_tick},
     logging::DroppedLines,
+    redact::Key,
 };
 
 /// How often the ring buffer is read: it is filled without waking anybody.
@@ -84,10 +86,15 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    let events = Events::new(ring, interfaces, services);
+    let key = Key::load(&config.state_dir).with_context(|| {
+        let folder = config.state_dir.display();
+        format!("the key that tells credentials apart, in {folder}")
+    })?;
+    let findings = Arc::new(Mutex::new(Findings::default()));
+    let events = Events::new(ring, interfaces, services, key, Arc::clone(&findings));
 
     let rules = Rules { config, over };
-    let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines)?;
+    let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
     agent.lock().look_for_administrators(None);
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
@@ -185,14 +192,15 @@ async fn protect(
     loop {
         tokio::select! {
             signal = stop.wait() => {
-                agent.ban(&events.drain());
+                agent.ban(&events.drain(now_ms()));
                 info!(signal, "stopping");
                 return;
             }
-            _ = rounds.tick() => agent.ban(&events.drain()),
+            _ = rounds.tick() => agent.ban(&events.drain(now_ms())),
             _ = looks.tick() => {
                 agent.expire_entries();
                 agent.end_bans();
+                agent.sweep();
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.
@@ -207,6 +215,12 @@ async fn protect(
             },
         }
     }
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.

@@ -121,6 +121,8 @@ pub enum Command {
     Explain(ExplainFlags),
     /// Have the running agent read its configuration again; a bad one is refused and the old stays
     Reload(ReloadFlags),
+    /// Show what was found lately: plaintext, credentials in clear, weak TLS; newest last
+    Events(StatusFlags),
     /// Run a capture through the kernel programs, and say what became of each packet
     Replay(ReplayFlags),
     /// Say what works on this host, what does not, and the remedy
@@ -202,7 +204,7 @@ pub struct RunFlags {
     /// What to do with a plaintext request to an API that requires encryption
     #[arg(
         long,
-        value_name = "flag|drop",
+        value_name = "flag|reset|drop",
         env = "GUARD_ON_PLAINTEXT",
         value_parser = OnPlaintext::parse
     )]
@@ -452,7 +454,7 @@ fn no_confirm(_: &str) -> Result<Never, Invalid> {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 10] = [
+const UNBUILT: [(&str, &str); 9] = [
     ("top", "`guard status` shows the same once"),
     (
         "bypass",
@@ -467,7 +469,6 @@ const UNBUILT: [(&str, &str); 10] = [
         "endpoints",
         "`guard status` shows the services and their encryption",
     ),
-    ("events", "flagged traffic is in the log of `guard run`"),
     ("report", "`guard status --output json` has what is known"),
     ("detach", "`guard run` detaches when it stops"),
     ("completions", "`guard help` lists commands and flags"),

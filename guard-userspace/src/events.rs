@@ -1,26 +1,40 @@
-//! Events of single packets, from the ring buffer to the log.
+//! Events of packets and connections, from the ring buffer to the log, and to whoever asks.
 
-use std::net::{IpAddr, Ipv6Addr};
+mod record;
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use aya::maps::{MapData, RingBuf};
-use bytes::{Buf as _, Bytes};
-use guard_common::{
-    protocol::Protocol,
-    reason::{Reason, Verdict},
-    wire::{EXCERPT_LEN, Event, EventClass},
-};
+use bytes::Bytes;
+use guard_common::wire::EventClass;
 use tracing::{info, warn};
 
-use crate::redact;
+pub use self::record::Record;
+use crate::{
+    findings::{Findings, Happened, Happening},
+    redact::{self, Key},
+    tls::{Finding, Hellos},
+};
 
-/// Events logged at once at most; the rest waits for the next round.
-const ROUND: usize = 256;
+/// Events read at once at most; the rest waits for the next round.
+const ROUND: usize = 1024;
+/// Connections that are sampled at once, at most.
+const SAMPLED: usize = 1024;
 
-/// Reads the ring buffer and logs what is in it.
+/// Reads the ring buffer, logs what is in it, and keeps what people ask for.
 pub(crate) struct Events {
     ring: RingBuf<MapData>,
     interfaces: Vec<String>,
     services: Vec<String>,
+    key: Key,
+    hellos: Hellos,
+    /// What is known beside that of each of them.
+    sampled: HashMap<u64, Happening>,
+    findings: Arc<Mutex<Findings>>,
 }
 
 impl Events {
@@ -29,125 +43,125 @@ impl Events {
         ring: RingBuf<MapData>,
         interfaces: Vec<String>,
         services: Vec<String>,
+        key: Key,
+        findings: Arc<Mutex<Findings>>,
     ) -> Self {
         Self {
             ring,
             interfaces,
             services,
+            key,
+            hellos: Hellos::default(),
+            sampled: HashMap::new(),
+            findings,
         }
     }
 
-    /// Logs what has come since the last time. The sources come back that have stayed over their
-    /// limit.
+    /// Logs what has come since the last time, `now_ms` milliseconds since 1970. The sources come
+    /// back that have stayed over their limit.
     #[must_use]
-    pub(crate) fn drain(&mut self) -> Vec<IpAddr> {
+    pub(crate) fn drain(&mut self, now_ms: u64) -> Vec<IpAddr> {
         let mut offenders = Vec::new();
         for _ in 0..ROUND {
             let Some(item) = self.ring.next() else { break };
             let record = Bytes::copy_from_slice(&item);
             drop(item);
             match Record::read(record) {
-                Some(record) if record.offence => offenders.push(record.source),
-                Some(record) => self.log(&record),
+                Some(record) if record.class == EventClass::Offence => {
+                    offenders.push(record.source);
+                }
+                Some(record) => self.take(&record, now_ms),
                 None => warn!("the kernel side sent an event that makes no sense"),
             }
         }
+        self.tell_hellos(now_ms);
         offenders
     }
 
-    fn log(&self, record: &Record) {
+    fn take(&mut self, record: &Record, now_ms: u64) {
         let name = |names: &[String], position: usize| {
-            names
-                .get(position)
-                .cloned()
-                .unwrap_or_else(|| "?".to_owned())
+            let name = names.get(position).map(String::as_str);
+            name.unwrap_or("?").to_owned()
         };
-        let iface = name(&self.interfaces, record.interface);
-        let source = record.source;
-        let (verdict, reason) = (record.verdict.name(), record.reason.name());
-        let (port, source_port, bytes) = (record.port, record.source_port, record.packet_bytes);
-        let Some(service) = record.service else {
-            info!(event = "refused", iface, %source, source_port, port, verdict, reason, bytes);
-            return;
-        };
-        let service = name(&self.services, service);
-        let protocol = record.protocol.name();
-        let request = redact::describe(record.protocol, &record.excerpt);
-        let credentials = request
-            .credentials
-            .iter()
-            .map(|credential| format!("{} in {}", credential.scheme, credential.place))
-            .collect::<Vec<_>>()
-            .join(", ");
-        warn!(
-            event = "plaintext", iface, %source, source_port, port, verdict, service, protocol,
-            request = request.summary, credentials
-        );
-    }
-}
-
-/// The source that an event tells of, if it has stayed over its limit.
-pub(crate) fn offender(event: &[u8]) -> Option<IpAddr> {
-    let record = Record::read(Bytes::copy_from_slice(event))?;
-    record.offence.then_some(record.source)
-}
-
-/// An event, decoded.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Record {
-    source: IpAddr,
-    interface: usize,
-    packet_bytes: u32,
-    source_port: u16,
-    port: u16,
-    /// Of plaintext events only.
-    service: Option<usize>,
-    verdict: Verdict,
-    reason: Reason,
-    /// What the excerpt starts with.
-    pub protocol: Protocol,
-    /// It tells of a source that has stayed over its limit.
-    offence: bool,
-    /// Raw and perhaps secret: it goes nowhere but to `redact`. At most [`EXCERPT_LEN`] bytes.
-    pub excerpt: Bytes,
-}
-
-impl Record {
-    /// Reads an [`Event`], and the payload behind it when there is one.
-    pub fn read(mut record: Bytes) -> Option<Self> {
-        if record.remaining() < size_of::<Event>() {
-            return None;
+        let service = record
+            .service
+            .map_or_else(String::new, |service| name(&self.services, service));
+        if record.class == EventClass::Refused {
+            let iface = name(&self.interfaces, record.interface);
+            return log_refused(record, &iface);
         }
-        // The order and the sizes are those of `Event`.
-        let source = Ipv6Addr::from(record.get_u128()).to_canonical();
-        let _seq = record.get_u32_ne();
-        let interface = record.get_u32_ne() as usize;
-        let packet_bytes = record.get_u32_ne();
-        let excerpt_len = record.get_u32_ne() as usize;
-        let source_port = record.get_u16_ne();
-        let port = record.get_u16_ne();
-        let service = usize::from(record.get_u16_ne()).checked_sub(1);
-        let verdict = *Verdict::ALL.get(usize::from(record.get_u8()))?;
-        let reason = Reason::from_number(record.get_u8())?;
-        let protocol = Protocol::from_number(record.get_u8())?;
-        let offence = record.get_u8() == EventClass::Offence as u8;
-        record.advance(6);
-        if excerpt_len > record.len().min(EXCERPT_LEN) {
-            return None;
-        }
-        let excerpt = record.split_to(excerpt_len);
-        Some(Self {
-            source,
-            interface,
-            packet_bytes,
-            source_port,
-            port,
+        let happening = Happening {
+            time_ms: now_ms,
             service,
-            verdict,
-            reason,
-            protocol,
-            offence,
-            excerpt,
-        })
+            direction: record.direction(),
+            peer: SocketAddr::new(record.source, record.source_port),
+            port: record.port,
+            protocol: record.protocol.name(),
+            happened: self.happened(record),
+        };
+        if record.class == EventClass::Sample {
+            self.sample(record, happening, now_ms);
+        } else {
+            happening.log();
+            self.findings().add(happening);
+        }
     }
+
+    fn happened(&self, record: &Record) -> Happened {
+        if record.class != EventClass::Plaintext {
+            return Happened::Connection {
+                verdict: record.outcome.name(),
+                first: record.speaker.name(),
+                evaded: record.evaded,
+            };
+        }
+        let request = redact::describe(record.protocol, &record.excerpt, &self.key);
+        Happened::Plaintext {
+            verdict: record.verdict.name(),
+            request: request.summary,
+            credentials: request.credentials,
+        }
+    }
+
+    fn sample(&mut self, record: &Record, happening: Happening, now_ms: u64) {
+        let (key, offset) = (record.key(), record.seq);
+        if self.sampled.len() >= SAMPLED {
+            self.sampled.clear();
+        }
+        self.sampled.insert(key, happening);
+        self.hellos
+            .add(key, record.by_client(), offset, &record.excerpt, now_ms);
+    }
+
+    /// What is known of TLS connections that have said enough.
+    fn tell_hellos(&mut self, now_ms: u64) {
+        for (key, facts) in self.hellos.expired(now_ms) {
+            let Some(mut happening) = self.sampled.remove(&key) else {
+                continue;
+            };
+            // Nothing that is no TLS has any.
+            if facts.offered_version.is_none() {
+                continue;
+            }
+            let findings = facts.findings((now_ms / 1000).cast_signed());
+            happening.happened = Happened::Tls {
+                facts: Box::new(facts),
+                findings: findings.into_iter().map(Finding::word).collect(),
+            };
+            happening.log();
+            self.findings().add(happening);
+        }
+    }
+
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        // Nobody leaves them half changed.
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log_refused(record: &Record, iface: &str) {
+    let source = record.source;
+    let (verdict, reason) = (record.verdict.name(), record.reason.name());
+    let (port, source_port, bytes) = (record.port, record.source_port, record.packet_bytes);
+    info!(event = "refused", iface, %source, source_port, port, verdict, reason, bytes);
 }

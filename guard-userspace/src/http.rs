@@ -14,6 +14,7 @@ use axum::{
 
 use crate::{
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
+    findings::Told,
     metrics,
     status::Status,
 };
@@ -36,6 +37,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn unban(&self, unban: &Unban) -> anyhow::Result<()>;
     /// What decides for packets of an address.
     fn explain(&self, address: IpAddr) -> Explanation;
+    /// What was found lately, newest last.
+    fn events(&self) -> Vec<Told>;
     /// Whether the program is attached wherever it should be.
     fn is_ready(&self) -> bool;
 }
@@ -58,6 +61,7 @@ pub(crate) fn control<S: Source>(source: Arc<S>) -> Router {
         .route("/v1/entries/{list}", get(entries::<S>))
         .route("/v1/bans", get(bans::<S>))
         .route("/v1/unban", post(unban::<S>))
+        .route("/v1/events", get(events::<S>))
         .route("/v1/explain/{address}", get(explain::<S>))
         .with_state(source)
 }
@@ -98,6 +102,10 @@ async fn entries<S: Source>(State(source): State<Arc<S>>, Path(list): Path<List>
 
 async fn bans<S: Source>(State(source): State<Arc<S>>) -> Response {
     Json(source.bans()).into_response()
+}
+
+async fn events<S: Source>(State(source): State<Arc<S>>) -> Response {
+    Json(source.events()).into_response()
 }
 
 async fn unban<S: Source>(State(source): State<Arc<S>>, Json(request): Json<Unban>) -> Response {

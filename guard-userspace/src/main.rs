@@ -58,6 +58,7 @@ async fn main() -> ExitCode {
             let asked = client::change(&flags.agent.socket, "/v1/reload", &()).await;
             changed(asked, BAD_CONFIGURATION)
         }
+        Command::Events(flags) => events(&flags).await,
         Command::Replay(flags) => replay(&flags),
         Command::Doctor(flags) => diagnose(&flags).await,
     }
@@ -141,6 +142,15 @@ async fn bans(flags: &StatusFlags) -> ExitCode {
     let bans: Result<Vec<Banned>, _> = client::fetch(&flags.socket, "/v1/bans").await;
     answer(bans, flags.output, |bans| {
         bans.iter().map(|banned| banned.render() + "\n").collect()
+    })
+}
+
+async fn events(flags: &StatusFlags) -> ExitCode {
+    let events: Result<Vec<serde_json::Value>, _> =
+        client::fetch(&flags.socket, "/v1/events").await;
+    answer(events, flags.output, |events| {
+        let texts = events.iter().filter_map(|event| event["text"].as_str());
+        texts.map(|text| format!("{text}\n")).collect()
     })
 }
 

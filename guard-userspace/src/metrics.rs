@@ -2,9 +2,10 @@
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use guard_common::connection::Outcome;
 use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use crate::status::{InterfaceStatus, Status};
+use crate::status::{InterfaceStatus, ServiceStatus, Status};
 
 /// The exposition of `status`.
 pub(crate) fn render(status: &Status) -> Result<Bytes> {
@@ -22,7 +23,10 @@ struct Families {
     registry: Registry,
     packets: IntCounterVec,
     bytes: IntCounterVec,
-    payloads: IntCounterVec,
+    connections: IntCounterVec,
+    evicted: IntCounterVec,
+    credentials: IntCounterVec,
+    tls: IntCounterVec,
     events: IntCounterVec,
     log_lines_dropped: IntCounterVec,
     attached: IntGaugeVec,
@@ -60,11 +64,25 @@ impl Families {
                 "Bytes of those packets: link-layer header and IP packet.",
                 &["iface", "verdict", "reason"],
             )?,
-            payloads: counter(
-                "guard_payloads_total",
-                "TCP payloads on a service's ports by the protocol they start with; undecided \
-                 counts first payloads of connections only.",
-                &["service", "protocol"],
+            connections: counter(
+                "guard_connections_total",
+                "Connections by whether they are encrypted.",
+                &["service", "direction", "verdict"],
+            )?,
+            evicted: counter(
+                "guard_connections_evicted_total",
+                "Connections that made room for others before it was known what they are.",
+                &[],
+            )?,
+            credentials: counter(
+                "guard_credentials_exposed_total",
+                "Credentials seen in clear: at least so many, since requests are sampled.",
+                &["service", "scheme"],
+            )?,
+            tls: counter(
+                "guard_tls_handshakes_sampled_total",
+                "Sampled TLS handshakes by negotiated version.",
+                &["service", "version"],
             )?,
             events: counter(
                 "guard_events_total",
@@ -114,11 +132,7 @@ impl Families {
             self.fill_interface(interface);
         }
         for service in &status.services {
-            for (protocol, count) in &service.payloads {
-                self.payloads
-                    .with_label_values(&[&service.name, protocol])
-                    .inc_by(*count);
-            }
+            self.fill_service(service);
         }
         for (outcome, count) in [
             ("emitted", status.events.emitted),
@@ -127,6 +141,9 @@ impl Families {
         ] {
             self.events.with_label_values(&[outcome]).inc_by(count);
         }
+        self.evicted
+            .with_label_values(NONE)
+            .inc_by(status.connections_evicted);
         self.log_lines_dropped
             .with_label_values(NONE)
             .inc_by(status.log_lines_dropped);
@@ -157,6 +174,26 @@ impl Families {
             .with_label_values(NONE)
             .set(gauge_value(status.config_loaded_at));
         self.build_info.with_label_values(&[&status.version]).set(1);
+    }
+
+    fn fill_service(&self, service: &ServiceStatus) {
+        let (name, direction) = (service.name.as_str(), service.direction.as_str());
+        for outcome in Outcome::ALL {
+            let verdict = outcome.name();
+            let protocols = service.connections.get(verdict);
+            let sum = protocols.map_or(0, |protocols| protocols.values().sum());
+            self.connections
+                .with_label_values(&[name, direction, verdict])
+                .inc_by(sum);
+        }
+        for (scheme, count) in &service.credentials {
+            let labels = [name, scheme.as_str()];
+            self.credentials.with_label_values(&labels).inc_by(*count);
+        }
+        for (version, count) in &service.tls.versions {
+            let labels = [name, version.as_str()];
+            self.tls.with_label_values(&labels).inc_by(*count);
+        }
     }
 
     fn fill_interface(&self, interface: &InterfaceStatus) {

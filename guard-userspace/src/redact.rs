@@ -6,12 +6,15 @@
 //! told, never its value, a part of it or its length.
 
 mod http;
+mod key;
 mod names;
 mod redis;
 mod target;
 
 use guard_common::protocol::Protocol;
 use serde::Serialize;
+
+pub use self::key::Key;
 
 /// What stands for what is not shown.
 const HIDDEN: &str = "***";
@@ -35,18 +38,27 @@ pub struct Credential {
     pub scheme: &'static str,
     /// Name of the header, parameter or command that held it: at most 32 characters.
     pub place: String,
+    /// Tells the same value again: 12 hexadecimal digits of a hash whose key is this
+    /// installation's own. Nothing where the value is not all there.
+    pub mark: Option<String>,
 }
 
-/// What `payload`, which starts with `protocol` and may be cut at its end, asks for.
-pub fn describe(protocol: Protocol, payload: &[u8]) -> Request {
+/// What `payload`, which starts with `protocol` and may be cut at its end, asks for. Values of
+/// credentials are told apart by `key` alone.
+pub fn describe(protocol: Protocol, payload: &[u8], key: &Key) -> Request {
     match protocol {
-        Protocol::Http1 => http::describe(payload),
-        Protocol::Http2 => Request::of("HTTP/2 preface"),
-        Protocol::Redis => redis::describe(payload),
+        Protocol::Http1 | Protocol::Websocket => http::describe(payload, key),
+        Protocol::Http2 | Protocol::Grpc => Request::of("HTTP/2 preface"),
+        Protocol::Redis => redis::describe(payload, key),
         Protocol::Postgres => Request::of("PostgreSQL start-up message"),
+        Protocol::Mysql => Request::of("MySQL log-in"),
+        Protocol::Smtp => Request::of("SMTP command"),
+        Protocol::Imap => Request::of("IMAP command"),
+        Protocol::Pop => Request::of("POP command"),
+        Protocol::Ftp => Request::of("FTP command"),
         Protocol::Tls => Request::of("TLS ClientHello"),
         Protocol::Ssh => Request::of("SSH version exchange"),
-        Protocol::Undecided => Request::of("unknown payload"),
+        Protocol::Unknown => Request::of("unknown payload"),
     }
 }
 
@@ -69,10 +81,11 @@ impl Request {
 
 impl Credential {
     /// The credential under the name of a header or parameter, if that is what such a name holds.
-    fn named(name: &str) -> Option<Self> {
+    fn named(name: &str, mark: Option<String>) -> Option<Self> {
         names::scheme(name).map(|scheme| Self {
             scheme,
             place: names::shown(name).to_owned(),
+            mark,
         })
     }
 }

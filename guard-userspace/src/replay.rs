@@ -4,17 +4,23 @@
 //! is handed to them by a test-run. Seeds are fixed, so that two runs say the same.
 
 pub mod capture;
+mod connections;
 mod report;
 mod sides;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
-use guard_common::wire::{COARSE_TICK_NS, Clock};
+use bytes::Bytes;
+use guard_common::wire::{COARSE_TICK_NS, Clock, EventClass};
 
 use self::{
     capture::{Capture, Captured},
+    connections::{Connection, Connections},
     report::{Packet, Report, Totals},
     sides::{Ends, Sides},
 };
@@ -22,14 +28,17 @@ use crate::{
     bans::{self, Bans},
     cli::{OutputFormat, ReplayFlags},
     config::{Config, Limits},
-    doctor, events,
+    doctor,
+    events::Record,
     kernel::{Kernel, Plan, Tick},
-    status::payloads_by_word,
+    status::connections_by_word,
 };
 
 /// Any will do; the same one each time makes what comes out repeatable.
 const HASH_SEED: [u64; 2] = [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344];
 const NS_PER_SECOND: u64 = 1_000_000_000;
+/// Longer than any connection may be quiet.
+const AFTER: Duration = Duration::from_mins(5);
 /// The shortest frame that a test-run takes: an Ethernet header.
 const LEAST_FRAME: usize = 14;
 /// The longest: the longest IP packet behind it.
@@ -59,7 +68,9 @@ pub fn run(config: &Config, flags: &ReplayFlags, output: &mut dyn Write) -> Resu
         }
         next = capture.next();
     };
-    report.end(&replay.totals(config)?)?;
+    replay.end_connections()?;
+    let (connections, totals) = replay.totals(config)?;
+    report.end(&connections, &totals)?;
     Ok(ended?)
 }
 
@@ -74,6 +85,9 @@ struct Replay {
     limits: Limits,
     events: RingBuf<MapData>,
     bans: Bans,
+    connections: Connections,
+    /// When connections were last looked at for having been quiet too long.
+    swept_ns: u64,
     sides: Sides,
     /// When the first packet was captured.
     begin_ns: Option<u64>,
@@ -94,12 +108,17 @@ impl Replay {
         plan.settings.refuses_land = u32::from(!by_loopback);
         // There is one interface to a test-run.
         plan.settings.interfaces = 1;
+        // Whatever there is to tell is told.
+        plan.settings.event_budget = u32::MAX;
+        plan.settings.sample_budget = u32::MAX;
         let mut kernel = Kernel::load(&plan, None)?;
         Ok(Self {
             events: kernel.take_events()?,
             kernel,
             limits: config.limits,
             bans: Bans::default(),
+            connections: Connections::new(config)?,
+            swept_ns: 0,
             sides: Sides::new(flags.local.clone()),
             begin_ns: None,
             now_ns: 0,
@@ -118,7 +137,11 @@ impl Replay {
         self.totals.backwards += u64::from(time_ns < self.now_ns);
         // A clock that is set back in the middle of a capture is not set back here.
         self.now_ns = self.now_ns.max(time_ns);
+        self.sweep()?;
         let ends = Ends::of(&bytes);
+        if let Some(ends) = &ends {
+            self.connections.meet(ends);
+        }
         let mut packet = Packet {
             number: self.totals.packets,
             time_ns: self.now_ns - begin_ns,
@@ -131,6 +154,7 @@ impl Replay {
             self.totals.sent += 1;
             self.kernel.set_manual_clock(self.now_ns)?;
             self.kernel.sees_leave(&bytes)?;
+            self.listen()?;
         } else if bytes.len() < LEAST_FRAME || wire_len > MOST_FRAME {
             self.totals.unfit += 1;
         } else {
@@ -144,28 +168,50 @@ impl Replay {
                 .with_context(|| format!("packet {}", packet.number))?;
             self.totals.count(verdict, reason, wire_len);
             packet.judged = Some((verdict, reason));
-            self.ban()?;
+            self.listen()?;
         }
         Ok(packet)
     }
 
-    /// Bans whoever the program tells of, as the agent would.
-    fn ban(&mut self) -> Result<()> {
-        let (Some(ban), now) = (self.limits.ban, self.now_ns / NS_PER_SECOND) else {
-            return Ok(());
-        };
+    /// Takes in what the programs tell of, and bans whoever the agent would.
+    fn listen(&mut self) -> Result<()> {
         while let Some(event) = self.events.next() {
-            let Some(offender) = events::offender(&event) else {
+            let record = Bytes::copy_from_slice(&event);
+            drop(event);
+            let Some(record) = Record::read(record) else {
                 continue;
             };
-            let source = bans::source(offender, self.limits.ipv6_prefix);
-            if self.bans.add(source, &ban, now).is_some() {
-                let rule = |net| self.kernel.rule(net);
-                let changes = self.bans.changes(&[source], rule, now);
-                self.kernel.change_rules(&changes)?;
+            match self.limits.ban {
+                Some(ban) if record.class == EventClass::Offence => {
+                    let now = self.now_ns / NS_PER_SECOND;
+                    let source = bans::source(record.source, self.limits.ipv6_prefix);
+                    if self.bans.add(source, &ban, now).is_some() {
+                        let rule = |net| self.kernel.rule(net);
+                        let changes = self.bans.changes(&[source], rule, now);
+                        self.kernel.change_rules(&changes)?;
+                    }
+                }
+                _ => self.connections.take(&record),
             }
         }
         Ok(())
+    }
+
+    /// Gives up the connections that have been quiet for too long by now.
+    fn sweep(&mut self) -> Result<()> {
+        if self.now_ns < self.swept_ns + NS_PER_SECOND {
+            return Ok(());
+        }
+        self.swept_ns = self.now_ns;
+        self.kernel.set_manual_clock(self.now_ns)?;
+        self.kernel.sweep()?;
+        self.listen()
+    }
+
+    /// Ends every connection: the capture is over.
+    fn end_connections(&mut self) -> Result<()> {
+        self.now_ns += AFTER.as_nanos() as u64;
+        self.sweep()
     }
 
     /// Takes off the bans that have ended by now.
@@ -182,14 +228,17 @@ impl Replay {
         Ok(())
     }
 
-    /// The totals, with the payloads that the kernel side counted.
-    fn totals(mut self, config: &Config) -> Result<Totals> {
+    /// The totals, with the connections that the kernel side counted.
+    fn totals(mut self, config: &Config) -> Result<(Vec<Connection>, Totals)> {
         for (service, position) in config.services.iter().zip(0..) {
-            let counts =
-                payloads_by_word(|protocol| self.kernel.counters.payloads(position, protocol))?;
-            self.totals.payloads.insert(service.name.clone(), counts);
+            let counters = &self.kernel.counters;
+            let counts = connections_by_word(|outcome, protocol| {
+                counters.connections(position, outcome, protocol)
+            })?;
+            self.totals.connections.insert(service.name.clone(), counts);
         }
-        Ok(self.totals)
+        self.totals.credentials = self.connections.credentials();
+        Ok((self.connections.list(), self.totals))
     }
 }
 

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use guard_common::{
+    connection::Outcome,
     protocol::Protocol,
     reason::{Reason, Verdict},
 };
@@ -34,6 +35,9 @@ pub struct Status {
     /// Rules that are against this host or those who administer it, a sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// Connections that made room for others before it was known what they are.
+    #[serde(default)]
+    pub connections_evicted: u64,
     /// Events of single packets.
     pub events: EventStatus,
     /// Lines of the log that were left out since nobody read it.
@@ -84,10 +88,33 @@ pub struct ServiceStatus {
     pub ports: Vec<String>,
     /// `required`, `optional` or `off`.
     pub encryption: String,
-    /// `flag` or `drop`.
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// `flag`, `reset` or `drop`.
     pub on_plaintext: String,
-    /// Payloads by what they start with: `undecided` counts first payloads only.
-    pub payloads: BTreeMap<String, u64>,
+    /// Whether what matches nothing is refused too.
+    pub strict: bool,
+    /// Connections by encryption verdict, and by protocol within it; what is zero is left out.
+    pub connections: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Credentials seen in clear, by scheme: at least so many, since requests are sampled.
+    pub credentials: BTreeMap<String, u64>,
+    /// What sampled TLS handshakes showed.
+    pub tls: TlsStatus,
+}
+
+/// What sampled TLS handshakes showed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct TlsStatus {
+    /// How many.
+    pub sampled: u64,
+    /// By negotiated version.
+    pub versions: BTreeMap<String, u64>,
+    /// By negotiated cipher suite.
+    pub ciphers: BTreeMap<String, u64>,
+    /// By whether the server asks for a certificate of the client.
+    pub client_certificates: BTreeMap<String, u64>,
+    /// Reasons to look at the server.
+    pub findings: BTreeMap<String, u64>,
 }
 
 /// A list of rules.
@@ -184,6 +211,13 @@ impl Status {
         for service in &self.services {
             service.render_into(text)?;
         }
+        if self.connections_evicted > 0 {
+            writeln!(
+                text,
+                "\nconnections forgotten under load, counted as blind: {}",
+                self.connections_evicted
+            )?;
+        }
         let EventStatus {
             emitted,
             suppressed,
@@ -236,33 +270,63 @@ impl ServiceStatus {
     fn render_into(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
             text,
-            "\nservice {}: encryption {}, plaintext: {}\n  ports {}",
+            "\nservice {} ({}): encryption {}, plaintext: {}{}\n  ports {}",
             self.name,
+            self.direction,
             self.encryption,
             self.on_plaintext,
+            if self.strict { ", strict" } else { "" },
             self.ports.join(", ")
         )?;
-        let seen: Vec<String> = self
-            .payloads
-            .iter()
-            .filter(|(_, count)| **count > 0)
-            .map(|(protocol, count)| format!("{protocol} {count}"))
-            .collect();
-        let seen = if seen.is_empty() {
-            "nothing yet".to_owned()
-        } else {
-            seen.join(", ")
-        };
-        writeln!(text, "  payloads seen: {seen}")
+        if self.connections.is_empty() {
+            writeln!(text, "  no connections yet")?;
+        }
+        for outcome in Outcome::ALL {
+            if let Some(protocols) = self.connections.get(outcome.name()) {
+                let sum: u64 = protocols.values().sum();
+                let each = counts_text(protocols);
+                writeln!(text, "  {:<17} {sum:>12}  {each}", outcome.name())?;
+            }
+        }
+        if !self.credentials.is_empty() {
+            let each = counts_text(&self.credentials);
+            writeln!(text, "  credentials in clear, at least: {each}")?;
+        }
+        if self.tls.sampled > 0 {
+            let versions = counts_text(&self.tls.versions);
+            writeln!(text, "  TLS of {} sampled: {versions}", self.tls.sampled)?;
+        }
+        if !self.tls.findings.is_empty() {
+            let each = counts_text(&self.tls.findings);
+            writeln!(text, "  TLS findings: {each}")?;
+        }
+        Ok(())
     }
 }
 
-/// Payloads of each protocol under its word, none left out.
-pub(crate) fn payloads_by_word<E>(
-    count: impl Fn(Protocol) -> Result<u64, E>,
-) -> Result<BTreeMap<String, u64>, E> {
-    let by_word = |protocol: Protocol| Ok((protocol.name().to_owned(), count(protocol)?));
-    Protocol::ALL.into_iter().map(by_word).collect()
+fn counts_text(counts: &BTreeMap<String, u64>) -> String {
+    let each = counts.iter().map(|(word, count)| format!("{word} {count}"));
+    each.collect::<Vec<_>>().join(", ")
+}
+
+/// Connections by encryption verdict and protocol, under their words.
+pub(crate) fn connections_by_word<E>(
+    count: impl Fn(Outcome, Protocol) -> Result<u64, E>,
+) -> Result<BTreeMap<String, BTreeMap<String, u64>>, E> {
+    let mut by_outcome = BTreeMap::new();
+    for outcome in Outcome::ALL {
+        let mut by_protocol = BTreeMap::new();
+        for protocol in Protocol::ALL {
+            let count = count(outcome, protocol)?;
+            if count > 0 {
+                by_protocol.insert(protocol.name().to_owned(), count);
+            }
+        }
+        if !by_protocol.is_empty() {
+            by_outcome.insert(outcome.name().to_owned(), by_protocol);
+        }
+    }
+    Ok(by_outcome)
 }
 
 fn limits_text(limits: &serde_json::Value) -> String {

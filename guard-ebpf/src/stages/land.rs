@@ -10,7 +10,7 @@ use crate::{pipeline::Refused, settings};
 #[inline(always)]
 pub(crate) fn check(facts: &Facts) -> Result<(), Refused> {
     if settings::refuses_land() && facts.shape.has(Shape::LAND) {
-        return Err(Refused(Reason::Land));
+        return Err(Reason::Land.into());
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) fn charge(
     if let Some(budget) = budget
         && guard_budget(budget as u32, facts.now, ASK) != WITHIN
     {
-        return Err(Refused(Reason::LimitProtocol));
+        return Err(Reason::LimitProtocol.into());
     }
     let further = Further::of(service, is_new);
     let charged = if further.is_any() {
@@ -40,7 +40,7 @@ pub(crate) fn charge(
         charge_source(hash, facts)
     };
     if charged != WITHIN {
-        return Err(Refused(Reason::known(forget(charged.into()) as u8)));
+        return Err(Reason::known(forget(charged.into()) as u8).into());
     }
     if let Some(budget) = budget {
         guard_budget(budget as u32, facts.now, PAY);
@@ -80,6 +80,11 @@ impl Words for Atomic {
             );
         }
         found == old
+    }
+
+    #[inline(always)]
+    fn forget(number: u64) -> u64 {
+        forget(number)
     }
 
     /// Where the crate is only checked: that machine has no such register.

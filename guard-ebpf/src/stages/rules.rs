@@ -80,7 +80,7 @@ fn deciding(listed: RuleWord, around: RuleWord) -> RuleWord {
 #[inline(always)]
 pub(crate) fn refuse_own(rule: RuleWord) -> Result<(), Refused> {
     if rule.rule() == Some(Rule::Own) {
-        return Err(Refused(Reason::Spoofed));
+        return Err(Reason::Spoofed.into());
     }
     Ok(())
 }
@@ -94,11 +94,11 @@ pub(crate) fn check(rule: RuleWord) -> Result<Standing, Refused> {
     maps::count_rule(rule.number());
     match said {
         Rule::Allow => Ok(Standing::Allowed),
-        Rule::Deny => Err(Refused(Reason::Deny)),
+        Rule::Deny => Err(Reason::Deny.into()),
         // Refused before.
-        Rule::Own => Err(Refused(Reason::Spoofed)),
-        Rule::Feed => Err(Refused(Reason::Feed)),
-        Rule::Ban => Err(Refused(Reason::Ban)),
+        Rule::Own => Err(Reason::Spoofed.into()),
+        Rule::Feed => Err(Reason::Feed.into()),
+        Rule::Ban => Err(Reason::Ban.into()),
     }
 }
 

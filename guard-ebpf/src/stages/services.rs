@@ -28,6 +28,6 @@ pub(crate) fn admit(facts: &Facts, service: ServicePort) -> Result<(), Refused> 
     if maps::acl_holds(position, facts.source()) {
         Ok(())
     } else {
-        Err(Refused(Reason::ServiceAcl))
+        Err(Reason::ServiceAcl.into())
     }
 }

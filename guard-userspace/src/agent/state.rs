@@ -3,15 +3,16 @@
 use std::{
     net::IpAddr,
     process,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context as _, Result};
 use guard_common::{
     reason::{Reason, Verdict},
-    wire::Clock as ClockSource,
+    wire::{Clock as ClockSource, Evicted},
 };
+use tracing::error;
 
 use super::{
     book,
@@ -20,8 +21,9 @@ use super::{
 };
 use crate::{
     cli::RunFlags,
-    config::{Config, Encryption, OnPlaintext, Service},
+    config::{Config, Encryption, Service},
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
+    findings::{Findings, Told},
     http::Source,
     interface::Interface,
     kernel::{Kernel, RuleCounts},
@@ -29,7 +31,7 @@ use crate::{
     ssh::Peers,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
-        payloads_by_word, verdicts_and_reasons,
+        connections_by_word, verdicts_and_reasons,
     },
 };
 
@@ -40,6 +42,7 @@ pub(super) struct Agent {
     names: Vec<String>,
     started: Instant,
     dropped_lines: DroppedLines,
+    findings: Arc<Mutex<Findings>>,
     inner: Mutex<Inner>,
 }
 
@@ -69,6 +72,7 @@ impl Agent {
         clock: Clock,
         found: &[Interface],
         dropped_lines: DroppedLines,
+        findings: Arc<Mutex<Findings>>,
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, rules.config.xdp_mode)?;
         Ok(Self {
@@ -77,6 +81,7 @@ impl Agent {
             names: rules.config.interfaces.clone(),
             started: Instant::now(),
             dropped_lines,
+            findings,
             inner: Mutex::new(Inner {
                 interfaces,
                 kernel,
@@ -116,6 +121,21 @@ impl Agent {
         interfaces.attend(kernel, found, Instant::now());
     }
 
+    /// Gives up the connections that have been quiet for too long.
+    pub(super) fn sweep(&self) {
+        if let Err(error) = self.lock().kernel.sweep() {
+            error!(
+                error = format!("{error:#}"),
+                "connections that are quiet stay uncounted"
+            );
+        }
+    }
+
+    fn findings(&self) -> MutexGuard<'_, Findings> {
+        // Nobody leaves them half changed.
+        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody leaves the state half changed.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
@@ -143,12 +163,15 @@ impl Source for Agent {
                 .services
                 .iter()
                 .zip(0..)
-                .map(|(service, position)| service_status(&inner.kernel, service, position))
+                .map(|(service, position)| {
+                    service_status(&inner.kernel, &self.findings(), service, position)
+                })
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
             bans: inner.rules.over.bans.count(book::now()) as u64,
             warnings: inner.warnings(),
+            connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {
                 emitted: events.emitted,
                 suppressed: events.suppressed,
@@ -190,6 +213,10 @@ impl Source for Agent {
 
     fn explain(&self, address: IpAddr) -> Explanation {
         Self::explain(self, address)
+    }
+
+    fn events(&self) -> Vec<Told> {
+        self.findings().latest()
     }
 
     fn is_ready(&self) -> bool {
@@ -282,7 +309,12 @@ impl Inner {
     }
 }
 
-fn service_status(kernel: &Kernel, service: &Service, position: u32) -> Result<ServiceStatus> {
+fn service_status(
+    kernel: &Kernel,
+    findings: &Findings,
+    service: &Service,
+    position: u32,
+) -> Result<ServiceStatus> {
     Ok(ServiceStatus {
         name: service.name.clone(),
         ports: service
@@ -299,12 +331,14 @@ fn service_status(kernel: &Kernel, service: &Service, position: u32) -> Result<S
             Encryption::Off => "off",
         }
         .to_owned(),
-        on_plaintext: match service.on_plaintext {
-            OnPlaintext::Flag => "flag",
-            OnPlaintext::Drop => "drop",
-        }
-        .to_owned(),
-        payloads: payloads_by_word(|protocol| kernel.counters.payloads(position, protocol))?,
+        direction: service.direction.name().to_owned(),
+        on_plaintext: service.on_plaintext.name().to_owned(),
+        strict: service.strict,
+        connections: connections_by_word(|outcome, protocol| {
+            kernel.counters.connections(position, outcome, protocol)
+        })?,
+        credentials: findings.credentials(&service.name),
+        tls: findings.tls(&service.name),
     })
 }
 

@@ -316,17 +316,48 @@ impl Default for Limits {
 pub struct Service {
     /// Its metric label: `[a-z0-9_-]{1,32}`, unique.
     pub name: String,
-    /// Its local TCP ports, none of them in another service.
+    /// Whose ports they are.
+    pub direction: Direction,
+    /// Its TCP ports, none of them in another service of the same direction.
     #[serde(serialize_with = "port_ranges")]
     pub ports: Vec<RangeInclusive<u16>>,
     /// Whether its connections must be encrypted.
     pub encryption: Encryption,
     /// What is done with a plaintext request where they must.
     pub on_plaintext: OnPlaintext,
+    /// Whether that is done, too, with a connection of which the first bytes match nothing.
+    pub strict: bool,
     /// The only sources that may reach it, when present; never empty.
     pub allow: Option<Vec<IpNet>>,
     /// What each source may send to it.
     pub limits: ServiceLimits,
+}
+
+/// Who calls a service.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Others call this host.
+    #[default]
+    Inbound,
+    /// This host calls others.
+    Outbound,
+}
+
+impl Direction {
+    /// Reads `inbound` or `outbound`.
+    pub fn parse(text: &str) -> Result<Self, units::Invalid> {
+        let choices = [("inbound", Self::Inbound), ("outbound", Self::Outbound)];
+        units::choice(text, &choices)
+    }
+
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "inbound",
+            Self::Outbound => "outbound",
+        }
+    }
 }
 
 /// Whether a service's connections must be encrypted.
@@ -361,20 +392,30 @@ pub enum OnPlaintext {
     /// It passes, is counted and becomes an event.
     #[default]
     Flag,
+    /// Its connection is broken off at both ends, and it reaches nobody.
+    Reset,
     /// It is dropped.
     Drop,
 }
 
 impl OnPlaintext {
-    /// Reads `flag` or `drop`; `reset` is refused as not built yet.
+    /// Reads `flag`, `reset` or `drop`.
     pub fn parse(text: &str) -> Result<Self, units::Invalid> {
-        if text == "reset" {
-            return Err(units::Invalid::new(
-                "`reset` is not built yet",
-                "use \"drop\" to stop plaintext requests, or \"flag\" to report them",
-            ));
+        let choices = [
+            ("flag", Self::Flag),
+            ("reset", Self::Reset),
+            ("drop", Self::Drop),
+        ];
+        units::choice(text, &choices)
+    }
+
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Flag => "flag",
+            Self::Reset => "reset",
+            Self::Drop => "drop",
         }
-        units::choice(text, &[("flag", Self::Flag), ("drop", Self::Drop)])
     }
 }
 

@@ -19,8 +19,8 @@ use super::schema::{Located, Span};
 use super::services::RawService;
 use super::units::duration_text;
 use super::{
-    AggregateLimits, Ban, Config, DEFAULT_SOCKET, Encryption, Entry, Limits, MAX_FILE_BYTES,
-    MAX_INTERFACES, OnPlaintext, ProtocolLimits, Service, ServiceLimits,
+    AggregateLimits, Ban, Config, DEFAULT_SOCKET, Direction, Encryption, Entry, Limits,
+    MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext, ProtocolLimits, Service, ServiceLimits,
 };
 use crate::cli::RunFlags;
 
@@ -363,7 +363,8 @@ fn services(
         services = vec![api(API_PORTS.map(|port| port..=port).into())];
     }
     if let Some(on_plaintext) = flags.on_plaintext {
-        for service in &mut services {
+        let inbound = |service: &&mut Service| service.direction == Direction::Inbound;
+        for service in services.iter_mut().filter(inbound) {
             service.on_plaintext = on_plaintext;
         }
     }
@@ -379,8 +380,10 @@ fn service(name: &str, ports: Vec<RangeInclusive<u16>>) -> Service {
     Service {
         name: name.to_owned(),
         ports,
+        direction: Direction::Inbound,
         encryption: Encryption::Required,
         on_plaintext: OnPlaintext::Flag,
+        strict: false,
         allow: None,
         limits: ServiceLimits::default(),
     }

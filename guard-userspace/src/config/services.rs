@@ -7,14 +7,18 @@ use toml::de::DeValue;
 
 use super::raw::RawServiceLimits;
 use super::schema::{Located, Node, SERVICE, SERVICE_LIMITS, Section, Span, Walk};
-use super::{Encryption, MAX_SERVICES, OnPlaintext, Service, ServiceLimits, unbuilt, units};
+use super::{
+    Direction, Encryption, MAX_SERVICES, OnPlaintext, Service, ServiceLimits, unbuilt, units,
+};
 
 /// What one `[[service]]` says.
 pub(super) struct RawService {
     name: Option<Located<String>>,
     ports: Vec<Located<RangeInclusive<u16>>>,
+    direction: Direction,
     encryption: Option<Encryption>,
     on_plaintext: Option<OnPlaintext>,
+    strict: bool,
     allow: Option<Vec<IpNet>>,
     limits: RawServiceLimits,
 }
@@ -36,7 +40,9 @@ pub(super) fn read(walk: &mut Walk, top: &Section<'_, '_>) -> Vec<RawService> {
         .map(|section| RawService::read(walk, section))
         .collect();
     refuse_shared_names(walk, &services);
-    refuse_shared_ports(walk, &services);
+    for direction in [Direction::Inbound, Direction::Outbound] {
+        refuse_shared_ports(walk, &services, direction);
+    }
     services
 }
 
@@ -49,7 +55,18 @@ impl RawService {
                 walk.refuse(section.span.clone(), message, format!("add `{fix}`"));
             }
         }
+        let direction = walk
+            .text(section, "direction", "inbound", Direction::parse)
+            .map(|(direction, _)| direction)
+            .unwrap_or_default();
+        if direction == Direction::Outbound {
+            refuse_of_outbound(walk, section);
+        }
         Self {
+            direction,
+            strict: walk
+                .flag(section, "strict")
+                .is_some_and(|(strict, _)| strict),
             name: walk.text(section, "name", "api", units::service_name),
             ports: ports(walk, section),
             encryption: walk
@@ -76,10 +93,42 @@ impl RawService {
             limits: limits(&self.limits),
             name: self.name?.0,
             ports: self.ports.into_iter().map(|(ports, _)| ports).collect(),
+            direction: self.direction,
             encryption: self.encryption.unwrap_or_default(),
+            strict: self.strict,
             on_plaintext: self.on_plaintext.unwrap_or_default(),
             allow: self.allow,
         })
+    }
+}
+
+/// What the host itself opens is looked at, not cut.
+fn refuse_of_outbound(walk: &mut Walk, section: &Section<'_, '_>) {
+    for key in ["allow", "limits"] {
+        if let Some((name, _)) = section.table.get_key_value(key) {
+            let message = format!("`{key}` is for services that others call");
+            let help = "remove it: guard judges what arrives, and nobody calls an outbound service";
+            walk.refuse(name.span(), message, help);
+        }
+    }
+    let asks = |key: &str, today: &str| {
+        let node = section.table.get(key)?;
+        let is_today = match node.get_ref() {
+            DeValue::String(text) => text == today,
+            DeValue::Boolean(value) => value.to_string() == today,
+            _ => true,
+        };
+        (!is_today).then(|| node.span())
+    };
+    for (key, today) in [("on_plaintext", "flag"), ("strict", "false")] {
+        if let Some(span) = asks(key, today) {
+            let message = format!("`{key}` of an outbound service is always {today}");
+            walk.refuse(
+                span,
+                message,
+                "remove it: what this host calls is looked at, never cut",
+            );
+        }
     }
 }
 
@@ -149,10 +198,11 @@ struct Claim<'s> {
     service: usize,
 }
 
-fn refuse_shared_ports(walk: &mut Walk, services: &[RawService]) {
+fn refuse_shared_ports(walk: &mut Walk, services: &[RawService], direction: Direction) {
     let mut claims: Vec<Claim<'_>> = services
         .iter()
         .enumerate()
+        .filter(|(_, raw)| raw.direction == direction)
         .flat_map(|(service, raw)| {
             raw.ports.iter().map(move |(ports, span)| Claim {
                 ports,

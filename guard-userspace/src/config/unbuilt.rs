@@ -14,8 +14,6 @@ pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
 
 /// The same for a `[[service]]`.
 pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "direction", &Today::Text("inbound"));
-    refuse_unless(walk, section, "strict", &Today::Flag(false));
     refuse_unless(walk, section, "openapi", &Today::Absent);
 }
 
@@ -28,7 +26,6 @@ pub(super) fn refuse_feed(walk: &mut Walk, section: &Section<'_, '_>) {
 /// The value of an option that asks for today's behaviour.
 enum Today {
     Text(&'static str),
-    Flag(bool),
     /// None does.
     Absent,
 }
@@ -43,13 +40,11 @@ fn refuse_unless(walk: &mut Walk, section: &Section<'_, '_>, key: &str, today: &
     };
     let (span, help) = match (today, node.get_ref()) {
         (Today::Text(today), DeValue::String(text)) if text == today => return,
-        (Today::Flag(today), DeValue::Boolean(value)) if value == today => return,
         (Today::Text(today), _) => (node.span(), format!("remove it, or set it to \"{today}\"")),
-        (Today::Flag(today), _) => (node.span(), format!("remove it, or set it to {today}")),
         (Today::Absent, _) => (name.span(), "remove it".to_owned()),
     };
     let message = match (key, node.get_ref()) {
-        ("on_stop" | "direction", DeValue::String(text)) => {
+        ("on_stop", DeValue::String(text)) => {
             format!(
                 "`{option} = \"{}\"` is not built yet",
                 super::units::shown(text)

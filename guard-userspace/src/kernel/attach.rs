@@ -7,7 +7,7 @@ use aya::{
     maps::{Array, MapData},
     pin::PinError,
     programs::{
-        ProgramError, TcAttachType, Xdp,
+        ProgramError, SchedClassifier, TcAttachType, Xdp,
         links::{FdLink, PinnedLink},
         tc::{SchedClassifierLink, qdisc_add_clsact, qdisc_detach_program},
         xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode},
@@ -18,7 +18,7 @@ use serde::Serialize;
 use thiserror::Error;
 use tracing::{error, warn};
 
-use super::{DEPARTURES, Kernel, object};
+use super::{ARRIVALS, DEPARTURES, Kernel, object};
 use crate::config::XdpMode;
 
 /// Where in the kernel the program runs.
@@ -52,6 +52,8 @@ pub struct Attachment {
     link: Held,
     /// The program that sees what leaves, where one is needed.
     departures: Option<SchedClassifierLink>,
+    /// The program that sees what passes to the stack, where one is needed.
+    arrivals: Option<SchedClassifierLink>,
 }
 
 impl Attachment {
@@ -61,6 +63,7 @@ impl Attachment {
     /// The kernel does not take it; the program that ran goes on.
     pub fn hand_over(&mut self, name: &str, next: &mut Kernel) -> Result<()> {
         let departures = next.see_departures(name)?;
+        let arrivals = next.see_arrivals(name)?;
         // A second handle on the link: whatever fails, the first one keeps the program there.
         let Held::Pinned { path, .. } = &self.link else {
             bail!("the link to {name} cannot be handed over: restart guard instead");
@@ -73,6 +76,7 @@ impl Attachment {
             .with_context(|| format!("replacing the program on {name}"))?;
         drop(own(program, id).context("the link of the new program")?);
         self.departures = departures;
+        self.arrivals = arrivals;
         Ok(())
     }
 }
@@ -135,9 +139,21 @@ pub enum AttachError {
     /// What leaves by it cannot be seen.
     #[error(
         "what leaves by {interface} cannot be seen ({cause}), so no source would ever be known: \
-         switch off what needs that (`new_sources = \"off\"` in [limits])"
+         and no connection be seen to be encrypted: switch off what needs that \
+         (`new_sources = \"off\"` in [limits], `encryption = \"off\"` of each service)"
     )]
     Departures {
+        /// The interface.
+        interface: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// What passes to the stack cannot be seen.
+    #[error(
+        "what {interface} hands to the stack cannot be seen ({cause}), so no connection could be \
+         broken off: use `on_plaintext = \"drop\"` instead of \"reset\""
+    )]
+    Arrivals {
         /// The interface.
         interface: String,
         /// What went wrong.
@@ -172,31 +188,36 @@ impl Kernel {
         // Only now is it sure that no running agent has this interface.
         remove_remains(name);
         let departures = self.see_departures(name)?;
+        let arrivals = self.see_arrivals(name)?;
         Ok(Attachment {
             departures,
+            arrivals,
             ..attachment
         })
     }
 
     /// Puts the program that sees what leaves on an interface, if one is needed.
     fn see_departures(&mut self, name: &str) -> Result<Option<SchedClassifierLink>, AttachError> {
-        let Some(program) = self.departures() else {
-            return Ok(None);
-        };
-        if lacks_tcx() {
-            // Classifiers need this there. It may be there already.
-            let _ = qdisc_add_clsact(name);
-        }
-        let link = program
-            .attach(name, TcAttachType::Egress)
-            .and_then(|id| program.take_link(id));
-        match link {
-            Ok(link) => Ok(Some(link)),
-            Err(error) => Err(AttachError::Departures {
+        let program = self.departures();
+        program
+            .map(|program| classify(program, name, TcAttachType::Egress))
+            .transpose()
+            .map_err(|error| AttachError::Departures {
                 interface: name.to_owned(),
                 cause: cause(&error),
-            }),
-        }
+            })
+    }
+
+    /// Puts the program that sees what passes to the stack on an interface, if one is needed.
+    fn see_arrivals(&mut self, name: &str) -> Result<Option<SchedClassifierLink>, AttachError> {
+        let program = self.arrivals();
+        program
+            .map(|program| classify(program, name, TcAttachType::Ingress))
+            .transpose()
+            .map_err(|error| AttachError::Arrivals {
+                interface: name.to_owned(),
+                cause: cause(&error),
+            })
     }
 
     fn attach_wanted(
@@ -268,8 +289,23 @@ impl Kernel {
             fallback: None,
             link,
             departures: None,
+            arrivals: None,
         })
     }
+}
+
+/// Puts a classifier on an interface.
+fn classify(
+    program: &mut SchedClassifier,
+    name: &str,
+    place: TcAttachType,
+) -> Result<SchedClassifierLink, ProgramError> {
+    if lacks_tcx() {
+        // Classifiers need this there. It may be there already.
+        let _ = qdisc_add_clsact(name);
+    }
+    let id = program.attach(name, place)?;
+    program.take_link(id)
 }
 
 /// Whether classifiers are filters of a queueing discipline, as before tcx.
@@ -284,6 +320,7 @@ fn remove_remains(name: &str) {
     if lacks_tcx() {
         // Mostly there are none, or the discipline they belong to is not there either.
         let _ = qdisc_detach_program(name, TcAttachType::Egress, DEPARTURES);
+        let _ = qdisc_detach_program(name, TcAttachType::Ingress, ARRIVALS);
     }
 }
 

@@ -5,15 +5,17 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, PerCpuArray};
 use guard_common::{
+    connection::Outcome,
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{Counter, EventBudget, EventClass, payload_position},
+    wire::{Counter, EventBudget, EventClass, Evicted, outcome_position},
 };
 
 /// Handles on the maps that count. They stay readable while the program runs.
 pub struct Counters {
     packets: PerCpuArray<MapData, Counter>,
-    payloads: PerCpuArray<MapData, u64>,
+    outcomes: PerCpuArray<MapData, u64>,
+    evicted: PerCpuArray<MapData, u64>,
     event_budget: PerCpuArray<MapData, EventBudget>,
     rule_hits: PerCpuArray<MapData, u64>,
 }
@@ -43,7 +45,8 @@ impl Counters {
         };
         Ok(Self {
             packets: take("COUNTERS")?.try_into().context("COUNTERS")?,
-            payloads: take("PAYLOADS")?.try_into().context("PAYLOADS")?,
+            outcomes: take("OUTCOMES")?.try_into().context("OUTCOMES")?,
+            evicted: take("EVICTED")?.try_into().context("EVICTED")?,
             event_budget: take("EVENT_BUDGET")?.try_into().context("EVENT_BUDGET")?,
             rule_hits: take("RULE_HITS")?.try_into().context("RULE_HITS")?,
         })
@@ -61,13 +64,20 @@ impl Counters {
             }))
     }
 
-    /// Payloads of the service at `position` that start with `protocol`.
-    pub fn payloads(&self, service: u32, protocol: Protocol) -> Result<u64> {
-        let position = payload_position(service, protocol);
+    /// Connections of the service at `position` by outcome and protocol.
+    pub fn connections(&self, service: u32, outcome: Outcome, protocol: Protocol) -> Result<u64> {
+        let position = outcome_position(service, outcome, protocol);
         let per_cpu = self
-            .payloads
+            .outcomes
             .get(&position, 0)
-            .context("reading PAYLOADS")?;
+            .context("reading OUTCOMES")?;
+        Ok(per_cpu.iter().sum())
+    }
+
+    /// Connections that made room for others.
+    pub fn evicted(&self, kind: Evicted) -> Result<u64> {
+        let position = kind as u32;
+        let per_cpu = self.evicted.get(&position, 0).context("reading EVICTED")?;
         Ok(per_cpu.iter().sum())
     }
 
@@ -81,7 +91,8 @@ impl Counters {
     /// What became of the events.
     pub fn events(&self) -> Result<EventCounts> {
         let mut sum = EventCounts::default();
-        for class in 0..EventClass::COUNT {
+        // Of samples nothing is told that is counted.
+        for class in 0..EventClass::Sample as u32 {
             let per_cpu = self
                 .event_budget
                 .get(&class, 0)

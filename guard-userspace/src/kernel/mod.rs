@@ -19,6 +19,7 @@ use aya::{
     programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp},
 };
 use guard_common::{
+    connection::talk::TALK_WAYS,
     reason::{Reason, Verdict},
     wire::{RuleWord, Told},
 };
@@ -43,6 +44,12 @@ pub const PROGRAM: &str = "guard";
 const DEPARTURES: &str = "guard_egress";
 /// The program that is run once, at start.
 const STARTUP_PROGRAM: &str = "guard_startup";
+/// The program that gives up quiet connections.
+const SWEEP_PROGRAM: &str = "guard_sweep";
+/// The program that sees what passes to the stack.
+const ARRIVALS: &str = "guard_arrival";
+/// Connections that one run of the sweep looks at.
+const SWEPT_AT_ONCE: u32 = 64;
 
 /// A loaded kernel side. Dropping it unloads everything that is not attached.
 pub struct Kernel {
@@ -52,7 +59,10 @@ pub struct Kernel {
     pins: Option<Pins>,
     program_id: u32,
     sees_departures: bool,
-    table_sizes: [(&'static str, u32); 9],
+    sees_arrivals: bool,
+    /// Runs of the sweep that look at every connection; none where nobody looks.
+    sweep_runs: u32,
+    table_sizes: [(&'static str, u32); 13],
     tables: Vec<MapStatus>,
     rules: Rules,
     /// What it counts.
@@ -113,9 +123,19 @@ impl Kernel {
         for name in [PROGRAM, STARTUP_PROGRAM] {
             verify(program(&mut ebpf, name)?, name)?;
         }
-        let sees_departures = plan.needs_known();
+        let sees_departures = plan.needs_departures();
         if sees_departures {
-            verify(departures(&mut ebpf)?, DEPARTURES)?;
+            verify(classifier(&mut ebpf, DEPARTURES)?, DEPARTURES)?;
+        }
+        let sees_arrivals = plan.settings.resets != 0;
+        if sees_arrivals {
+            verify(classifier(&mut ebpf, ARRIVALS)?, ARRIVALS)?;
+        }
+        let mut sweep_runs = 0;
+        if plan.settings.checks != 0 {
+            verify(program(&mut ebpf, SWEEP_PROGRAM)?, SWEEP_PROGRAM)?;
+            let talks = (plan.settings.talk_mask + 1) * TALK_WAYS;
+            sweep_runs = talks.div_ceil(SWEPT_AT_ONCE);
         }
         let pins = pins(&ebpf)?;
         startup::report(&mut ebpf)?;
@@ -132,6 +152,8 @@ impl Kernel {
             pins,
             program_id,
             sees_departures,
+            sees_arrivals,
+            sweep_runs,
             table_sizes: plan.table_sizes(),
             tables,
             rules,
@@ -168,8 +190,36 @@ impl Kernel {
 
     /// The program that sees what leaves, where something depends on it.
     pub fn departures(&mut self) -> Option<&mut SchedClassifier> {
-        let program = self.sees_departures.then(|| departures(&mut self.ebpf))?;
+        let program = self
+            .sees_departures
+            .then(|| classifier(&mut self.ebpf, DEPARTURES))?;
         program.ok()
+    }
+
+    /// The program that sees what passes to the stack, where connections are broken off.
+    pub fn arrivals(&mut self) -> Option<&mut SchedClassifier> {
+        let program = self
+            .sees_arrivals
+            .then(|| classifier(&mut self.ebpf, ARRIVALS))?;
+        program.ok()
+    }
+
+    /// Gives up the connections that have been quiet for too long. Where nobody looks whether they
+    /// are encrypted there are none.
+    pub fn sweep(&mut self) -> Result<()> {
+        if self.sweep_runs == 0 {
+            return Ok(());
+        }
+        let frame = [0_u8; 64];
+        let options = TestRunOptions {
+            data_in: Some(&frame),
+            repeat: self.sweep_runs,
+            ..TestRunOptions::default()
+        };
+        program(&mut self.ebpf, SWEEP_PROGRAM)?
+            .test_run(options)
+            .context("the kernel does not run the program that gives up quiet connections")?;
+        Ok(())
     }
 
     /// The program that was run once, at start.
@@ -194,10 +244,10 @@ impl Kernel {
     }
 
     /// Shows a frame that the host sends, without any interface, to the program that sees what
-    /// leaves, where something depends on it. Of the frame, its headers suffice.
+    /// leaves, where something depends on it. Of the frame, its start suffices.
     pub fn sees_leave(&mut self, frame: &[u8]) -> Result<()> {
-        /// The kernel's test-run takes about a page.
-        const ENOUGH: usize = 256;
+        /// The kernel's test-run takes about a page; of what is said first that is enough.
+        const ENOUGH: usize = 3_000;
         /// And wants a whole IP header, of either family.
         const LEAST: usize = 14 + 40;
         let mut headers = frame[..frame.len().min(ENOUGH)].to_vec();
@@ -237,13 +287,13 @@ impl Kernel {
     }
 }
 
-fn departures(ebpf: &mut Ebpf) -> Result<&mut SchedClassifier> {
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier> {
     let program = ebpf
-        .program_mut(DEPARTURES)
-        .context("the object has no program for what leaves")?;
+        .program_mut(name)
+        .with_context(|| format!("the object has no program {name}"))?;
     program
         .try_into()
-        .context("the program for what leaves is no classifier")
+        .with_context(|| format!("the program {name} is no classifier"))
 }
 
 fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {

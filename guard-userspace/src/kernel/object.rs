@@ -1,6 +1,6 @@
 //! Loads the kernel side and fills its maps.
 
-use std::io;
+use std::{io, ops::RangeInclusive};
 
 use anyhow::{Context as _, Error, Result, bail};
 use aya::{
@@ -8,13 +8,12 @@ use aya::{
     maps::{Array, LpmTrie, Map, MapData, MapError, lpm_trie::Key},
 };
 use guard_common::{
+    connection::{opening::OPENING_WAYS, settled::SETTLED_WAYS},
     known::KNOWN_WAYS,
     limit::WAYS,
     offence::{CONNECTION_WAYS, OFFENDER_WAYS},
-    protocol::Protocol,
     wire::{
         Counter, Ipv6Words, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort,
-        payload_position,
     },
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -39,7 +38,6 @@ pub(super) enum Logging {
 /// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
 pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Result<Ebpf> {
     let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
-    let payloads = payload_position(plan.settings.services.max(1), Protocol::ALL[0]);
 
     let log_level = match logging {
         Logging::On => u8::MAX,
@@ -54,7 +52,6 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
             "COUNTERS",
             plan.settings.interfaces * Counter::PER_INTERFACE,
         )
-        .map_max_entries("PAYLOADS", payloads)
         .map_max_entries("RULE_HITS", plan.rule_numbers())
         .map_max_entries("ACL_V4", entries(&acl_v4))
         .map_max_entries("ACL_V6", entries(&acl_v6));
@@ -89,7 +86,10 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
             .iter()
             .map(|(net, service)| (acl_v6_key(*net, *service), 1)),
     )?;
-    fill_ports(&mut ebpf, plan)?;
+    fill_ports(&mut ebpf, "PORTS", &plan.ports)?;
+    if plan.settings.checks_calls != 0 {
+        fill_ports(&mut ebpf, "CALLED_PORTS", &plan.called_ports)?;
+    }
     let mut limits: Array<&mut MapData, ServiceLimits> = map(&mut ebpf, "SERVICE_LIMITS")?;
     let slowest = (SLOWEST_SERVICE, plan.slowest_service());
     let each = (0..).zip(plan.service_limits.iter().copied());
@@ -133,7 +133,9 @@ pub(super) fn tables(ebpf: &Ebpf) -> Result<Vec<MapStatus>> {
         ("CONNECTIONS", CONNECTION_WAYS),
         ("CONDUCT", WAYS),
         ("OFFENDERS", OFFENDER_WAYS),
-        ("OPENINGS", 1),
+        ("OPENINGS", OPENING_WAYS),
+        ("TALKS", 1),
+        ("SETTLED", SETTLED_WAYS),
     ] {
         tables.push(MapStatus {
             map: name.to_lowercase(),
@@ -189,13 +191,17 @@ fn fill_trie<K: Pod>(
     Ok(())
 }
 
-fn fill_ports(ebpf: &mut Ebpf, plan: &Plan) -> Result<()> {
-    let mut ports: Array<&mut MapData, ServicePort> = map(ebpf, "PORTS")?;
-    for (range, entry) in &plan.ports {
+fn fill_ports(
+    ebpf: &mut Ebpf,
+    name: &str,
+    wanted: &[(RangeInclusive<u16>, ServicePort)],
+) -> Result<()> {
+    let mut ports: Array<&mut MapData, ServicePort> = map(ebpf, name)?;
+    for (range, entry) in wanted {
         for port in range.clone() {
             ports
                 .set(u32::from(port), entry, 0)
-                .context("filling PORTS")?;
+                .with_context(|| format!("filling {name}"))?;
         }
     }
     Ok(())

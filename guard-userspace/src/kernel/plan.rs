@@ -3,6 +3,7 @@
 use std::{collections::HashSet, fs, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use guard_common::{
+    connection::talk::TALK_WAYS,
     limit::Limit,
     source::ipv6_mask,
     wire::{ABI_VERSION, Budget, Clock, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
@@ -10,7 +11,9 @@ use guard_common::{
 use ipnet::IpNet;
 
 use super::rules::Sizes;
-use crate::config::{self, Config, Encryption, Entry, Limits, OnPlaintext, Rate, Service};
+use crate::config::{
+    self, Config, Direction, Encryption, Entry, Limits, OnPlaintext, Rate, Service,
+};
 
 /// Sets of the source table, four sources each: 262,144 sources in 4 MiB.
 const SOURCE_SETS: u32 = 1 << 16;
@@ -26,6 +29,14 @@ const CONNECTION_LINES: u32 = 1 << 14;
 const CONDUCT_SETS: u32 = 1 << 14;
 /// Lines of the table of offenders, four each. Only where sources are banned.
 const OFFENDER_LINES: u32 = 1 << 10;
+/// Lines of the table of handshakes, four each: 131,072 in 2 MiB.
+const OPENING_LINES: u32 = 1 << 15;
+/// Sets of the table of connections that are not known yet, four each: 32,768 in 4 MiB.
+const TALK_SETS: u32 = 1 << 13;
+/// Lines of the table of connections that are known, eight each: 524,288 in 4 MiB.
+const SETTLED_LINES: u32 = 1 << 16;
+/// Connections a second and CPU whose first kilobytes go to user space.
+const SAMPLE_BUDGET: u32 = 3;
 /// For how long a source is known after the host last sent it something.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 /// Where the kernel says which ports are ephemeral, and what it says unless told otherwise.
@@ -68,8 +79,10 @@ pub struct Plan {
     pub feeds: Vec<FeedRules>,
     /// What a source may send to a service, by its position.
     pub service_limits: Vec<ServiceLimits>,
-    /// TCP ports of services.
+    /// TCP ports of the host's services.
     pub ports: Vec<(RangeInclusive<u16>, ServicePort)>,
+    /// TCP ports of others' services, which the host calls.
+    pub called_ports: Vec<(RangeInclusive<u16>, ServicePort)>,
     /// Who may reach a service, by its position.
     pub acl: Vec<(u32, IpNet)>,
 }
@@ -102,6 +115,7 @@ impl Plan {
             feeds: Vec::new(),
             service_limits: Vec::new(),
             ports: Vec::new(),
+            called_ports: Vec::new(),
             acl: Vec::new(),
         }
     }
@@ -158,6 +172,15 @@ impl Plan {
                 .limits
                 .ban
                 .map_or(0, |ban| tick.count(ban.after).max(1)),
+            opening_mask: OPENING_LINES - 1,
+            talk_mask: TALK_SETS - 1,
+            settled_mask: SETTLED_LINES - 1,
+            sample_budget: SAMPLE_BUDGET,
+            // What depends on more than one of the lists is told below.
+            checks: 0,
+            checks_calls: 0,
+            resets: 0,
+            notes_known: 0,
         };
         let mut plan = Self {
             settings,
@@ -169,9 +192,15 @@ impl Plan {
                 .iter()
                 .map(|service| service_limits(&service.limits, config.limits.burst, tick))
                 .collect(),
-            ports: config.services.iter().zip(0..).flat_map(ports).collect(),
+            ports: ports(config, Direction::Inbound),
+            called_ports: ports(config, Direction::Outbound),
             acl: config.services.iter().zip(0..).flat_map(acl).collect(),
         };
+        plan.settings.notes_known = plan.needs_known().into();
+        plan.settings.checks_calls = checks(&plan.called_ports).into();
+        plan.settings.checks = (checks(&plan.ports) || checks(&plan.called_ports)).into();
+        let breaks_off = |(_, port): &(_, ServicePort)| port.flags & ServicePort::RESET != 0;
+        plan.settings.resets = plan.ports.iter().any(breaks_off).into();
         plan.fit();
         plan
     }
@@ -199,11 +228,12 @@ impl Plan {
     }
 
     /// Entries of the maps that are there for what is switched on.
-    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 9] {
+    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 13] {
         let settings = &self.settings;
         let on = |is_on, entries| if is_on { entries } else { 1 };
         let counts_networks = settings.aggregates.iter().any(Limit::is_on);
         let bans = settings.ban_after != 0;
+        let checks = settings.checks != 0;
         [
             ("SOURCES", self.source_sets),
             (
@@ -223,6 +253,13 @@ impl Plan {
             ("CONNECTIONS", on(bans, settings.connection_mask + 1)),
             ("CONDUCT", on(bans, settings.conduct_mask + 1)),
             ("OFFENDERS", on(bans, settings.offender_mask + 1)),
+            ("OPENINGS", on(checks, settings.opening_mask + 1)),
+            (
+                "TALKS",
+                on(checks, (settings.talk_mask + 1) * TALK_WAYS).max(TALK_WAYS),
+            ),
+            ("SETTLED", on(checks, settings.settled_mask + 1)),
+            ("CALLED_PORTS", on(settings.checks_calls != 0, 1 << 16)),
         ]
     }
 
@@ -234,6 +271,11 @@ impl Plan {
     pub(super) fn needs_known(&self) -> bool {
         let is_on = |budget| self.settings.budgets[budget as usize].is_on();
         is_on(Budget::NewSources) || is_on(Budget::Stray) || self.settings.ban_after != 0
+    }
+
+    /// Whether what leaves has to be seen.
+    pub(super) fn needs_departures(&self) -> bool {
+        self.needs_known() || self.settings.checks != 0
     }
 
     /// What tells who owes least to services, which share their tables.
@@ -321,6 +363,13 @@ fn service_limits(limits: &config::ServiceLimits, burst: Duration, tick: Tick) -
     ]
 }
 
+/// Whether it is found out of some of these whether they are encrypted.
+fn checks(ports: &[(RangeInclusive<u16>, ServicePort)]) -> bool {
+    ports
+        .iter()
+        .any(|(_, port)| port.flags & ServicePort::CHECK != 0)
+}
+
 /// First in the low half, last in the high one.
 fn ephemeral_ports() -> u32 {
     let (path, default) = EPHEMERAL_PORTS;
@@ -339,17 +388,19 @@ fn per_byte(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {
     })
 }
 
-fn ports(
-    (service, position): (&Service, u16),
-) -> impl Iterator<Item = (RangeInclusive<u16>, ServicePort)> {
-    let entry = ServicePort {
-        service_plus_one: position + 1,
-        flags: flags(service),
-    };
-    service
-        .ports
-        .iter()
-        .map(move |range| (range.clone(), entry))
+fn ports(config: &Config, direction: Direction) -> Vec<(RangeInclusive<u16>, ServicePort)> {
+    let services = config.services.iter().zip(1..);
+    services
+        .filter(|(service, _)| service.direction == direction)
+        .flat_map(|(service, service_plus_one)| {
+            let entry = ServicePort {
+                service_plus_one,
+                flags: flags(service),
+            };
+            let ranges = service.ports.iter();
+            ranges.map(move |range| (range.clone(), entry))
+        })
+        .collect()
 }
 
 fn flags(service: &Service) -> u16 {
@@ -357,12 +408,16 @@ fn flags(service: &Service) -> u16 {
         (Encryption::Off, _) => 0,
         (Encryption::Optional, _) => ServicePort::CHECK,
         (Encryption::Required, OnPlaintext::Flag) => ServicePort::CHECK | ServicePort::FLAG,
+        (Encryption::Required, OnPlaintext::Reset) => {
+            ServicePort::CHECK | ServicePort::FLAG | ServicePort::RESET
+        }
         (Encryption::Required, OnPlaintext::Drop) => {
             ServicePort::CHECK | ServicePort::FLAG | ServicePort::DROP
         }
     };
     let if_set = |is_set, flag| if is_set { flag } else { 0 };
     check
+        | if_set(service.strict, ServicePort::STRICT)
         | if_set(service.allow.is_some(), ServicePort::ACL)
         | if_set(!service.limits.is_off(), ServicePort::LIMITS)
 }

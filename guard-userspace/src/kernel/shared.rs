@@ -14,11 +14,12 @@ use aya::EbpfLoader;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// The maps that a new program takes over.
-const MAPS: [&str; 18] = [
+const MAPS: [&str; 22] = [
     "INTERFACES",
     "CLOCK",
     "COUNTERS",
-    "PAYLOADS",
+    "OUTCOMES",
+    "EVICTED",
     "SOURCES",
     "SOURCE_BYTES",
     "SERVICE_SOURCES",
@@ -30,6 +31,9 @@ const MAPS: [&str; 18] = [
     "OFFENDERS",
     "BUDGETS",
     "OPENINGS",
+    "TALKS",
+    "SETTLED",
+    "SWEEP",
     "EVENT_BUDGET",
     "HEADERS",
     "EVENTS",

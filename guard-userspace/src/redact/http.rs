@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use guard_common::wire::EXCERPT_LEN;
 use httparse::{EMPTY_HEADER, Header};
 
-use super::{Credential, HIDDEN, Request, target};
+use super::{Credential, HIDDEN, Key, Request, target};
 
 /// No excerpt holds more headers: the shortest takes four bytes.
 const HEADERS: usize = EXCERPT_LEN / 4;
@@ -14,7 +14,7 @@ const METHODS: [&str; 9] = [
     "GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH",
 ];
 
-pub(super) fn describe(payload: &[u8]) -> Request {
+pub(super) fn describe(payload: &[u8], key: &Key) -> Request {
     let payload = payload.get(..EXCERPT_LEN).unwrap_or(payload);
     let mut headers = [EMPTY_HEADER; HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -23,8 +23,8 @@ pub(super) fn describe(payload: &[u8]) -> Request {
     let method = parsed.method.and_then(known_method);
     let mut request = Request::of(method.unwrap_or("HTTP request"));
     let target = match (parsed.path, method) {
-        (Some(path), _) => target::read(path, false),
-        (None, Some(method)) => cut_target(payload, method),
+        (Some(path), _) => target::read(path, false, key),
+        (None, Some(method)) => cut_target(payload, method, key),
         (None, None) => return request,
     };
     request.tell(target.credentials);
@@ -35,7 +35,7 @@ pub(super) fn describe(payload: &[u8]) -> Request {
             .iter()
             .take_while(|header| !header.name.is_empty())
     };
-    request.tell(complete().filter_map(credential));
+    request.tell(complete().filter_map(|header| credential(header, key)));
     if let Ok(status) = outcome {
         request.summary.push(' ');
         request.summary.push_str(&target.text);
@@ -48,20 +48,20 @@ pub(super) fn describe(payload: &[u8]) -> Request {
             request.tell(cut_header(payload));
         }
     } else {
-        request.tell(odd_headers(payload));
+        request.tell(odd_headers(payload, key));
     }
     request
 }
 
 /// The credentials in the headers of a request that is none by the book: a server may be more
 /// lenient, and take it.
-fn odd_headers(payload: &[u8]) -> impl Iterator<Item = Credential> {
+fn odd_headers(payload: &[u8], key: &Key) -> impl Iterator<Item = Credential> {
     let lines = payload.split(|byte| *byte == b'\n').skip(1);
     let headers = lines.take_while(|line| !line.trim_ascii().is_empty());
     headers.filter_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let name = std::str::from_utf8(line[..colon].trim_ascii()).ok()?;
-        of_header(name, &line[colon + 1..])
+        of_header(name, &line[colon + 1..], Some(key))
     })
 }
 
@@ -70,10 +70,10 @@ fn known_method(method: &str) -> Option<&'static str> {
 }
 
 /// The target that the payload's end cuts.
-fn cut_target(payload: &[u8], method: &str) -> target::Target {
+fn cut_target(payload: &[u8], method: &str, key: &Key) -> target::Target {
     let line = payload.trim_ascii_start();
     let raw = line.get(method.len() + 1..).unwrap_or_default();
-    target::read(&String::from_utf8_lossy(raw), true)
+    target::read(&String::from_utf8_lossy(raw), true, key)
 }
 
 /// The credential in the header that the payload's end cuts, when its name is whole.
@@ -83,19 +83,20 @@ fn cut_header(payload: &[u8]) -> Option<Credential> {
     let name = std::str::from_utf8(&line[..colon])
         .ok()
         .filter(|name| !name.contains(' '))?;
-    of_header(name, &line[colon + 1..])
+    of_header(name, &line[colon + 1..], None)
 }
 
 /// The credential in a whole header.
-fn credential(header: &Header<'_>) -> Option<Credential> {
+fn credential(header: &Header<'_>, key: &Key) -> Option<Credential> {
     let has_value = !header.value.trim_ascii().is_empty();
     has_value
-        .then(|| of_header(header.name, header.value))
+        .then(|| of_header(header.name, header.value, Some(key)))
         .flatten()
 }
 
-/// The credential in a header, which may be cut after its colon.
-fn of_header(name: &str, value: &[u8]) -> Option<Credential> {
+/// The credential in a header, which is cut after its colon where there is no key.
+fn of_header(name: &str, value: &[u8], key: Option<&Key>) -> Option<Credential> {
+    let mark = key.and_then(|key| key.mark(value.trim_ascii()));
     let authorizes = ["authorization", "proxy-authorization"];
     if authorizes
         .iter()
@@ -104,9 +105,10 @@ fn of_header(name: &str, value: &[u8]) -> Option<Credential> {
         return Some(Credential {
             scheme: authorization(value),
             place: name.to_owned(),
+            mark,
         });
     }
-    Credential::named(name)
+    Credential::named(name, mark)
 }
 
 /// The scheme of an `Authorization` (RFC 9110 section 11.4), when it is a usual one.

@@ -1,14 +1,19 @@
 //! Redis commands as arrays of bulk strings (RESP 2).
 
-use super::{Credential, Request};
+use super::{Credential, Key, Request};
 
 /// Letters of a command's name, at most.
 const NAME_LEN: usize = 16;
 
-pub(super) fn describe(payload: &[u8]) -> Request {
+pub(super) fn describe(payload: &[u8], key: &Key) -> Request {
     let mut input = Input(payload);
     let mut request = Request::default();
-    while let Some((name, authenticates)) = input.command() {
+    while let Some(Command {
+        name,
+        authenticates,
+        password,
+    }) = input.command()
+    {
         if request.summary.is_empty() {
             request.summary = format!("Redis {}", name.as_deref().unwrap_or("command"));
         }
@@ -17,6 +22,7 @@ pub(super) fn describe(payload: &[u8]) -> Request {
             request.tell([Credential {
                 scheme: "password",
                 place,
+                mark: password.and_then(|password| key.mark(password)),
             }]);
         }
     }
@@ -26,12 +32,22 @@ pub(super) fn describe(payload: &[u8]) -> Request {
     request
 }
 
+/// A command.
+struct Command<'a> {
+    /// Its name if it looks like one.
+    name: Option<String>,
+    /// A password comes with it.
+    authenticates: bool,
+    /// That, if it is all there.
+    password: Option<&'a [u8]>,
+}
+
 /// What is still to be read.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
-    /// Reads a command: its name if it looks like one, and whether a password comes with it.
-    fn command(&mut self) -> Option<(Option<String>, bool)> {
+    /// Reads a command.
+    fn command(&mut self) -> Option<Command<'a>> {
         let parts = self.number(b'*')?;
         let word = self.bulk()?;
         let looks_right = word.len() <= NAME_LEN && word.iter().all(u8::is_ascii_alphabetic);
@@ -39,15 +55,26 @@ impl<'a> Input<'a> {
         let mut authenticates = name.as_deref() == Some("AUTH") && parts > 1;
         // HELLO 3 AUTH user password
         let may_authenticate = name.as_deref() == Some("HELLO");
+        let mut parts_read = Vec::new();
         for position in 1..parts {
             let Some(part) = self.bulk() else {
                 self.0 = &[];
                 break;
             };
+            parts_read.push(part);
             let is_option = position > 1 && position + 1 < parts;
             authenticates |= may_authenticate && is_option && part.eq_ignore_ascii_case(b"AUTH");
         }
-        Some((name, authenticates))
+        // AUTH [user] password; HELLO 3 AUTH user password
+        let at = match name.as_deref() {
+            Some("AUTH") => parts.saturating_sub(2),
+            _ => 3,
+        };
+        Some(Command {
+            password: parts_read.get(at).copied(),
+            name,
+            authenticates,
+        })
     }
 
     fn bulk(&mut self) -> Option<&'a [u8]> {

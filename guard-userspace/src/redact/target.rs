@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    Credential, HIDDEN,
+    Credential, HIDDEN, Key,
     names::{is_harmless, is_route, shown},
 };
 
@@ -26,17 +26,17 @@ pub(super) struct Target {
 }
 
 /// Reads a target. Of one that is `cut` at its end, the last part may be the start of a secret.
-pub(super) fn read(raw: &str, cut: bool) -> Target {
+pub(super) fn read(raw: &str, cut: bool, key: &Key) -> Target {
     let mut target = Target::default();
     match raw.split_once("://") {
         _ if raw == "*" => target.show("*"),
-        _ if raw.starts_with('/') => target.path_and_query(raw, cut),
+        _ if raw.starts_with('/') => target.path_and_query(raw, cut, key),
         Some((scheme, rest)) if is_web(scheme) => {
             target.show(&format!("{}://", scheme.to_ascii_lowercase()));
-            target.absolute(rest, cut);
+            target.absolute(rest, cut, key);
         }
         // A host and a port, as CONNECT has them.
-        None if !cut => target.authority(raw),
+        None if !cut => target.authority(raw, key),
         _ => target.show(HIDDEN),
     }
     target
@@ -69,7 +69,7 @@ fn is_web(scheme: &str) -> bool {
 
 impl Target {
     /// What follows `http://`.
-    fn absolute(&mut self, rest: &str, cut: bool) {
+    fn absolute(&mut self, rest: &str, cut: bool, key: &Key) {
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         // An unescaped password may hold what looks like the end of the authority, and in a cut
@@ -78,11 +78,11 @@ impl Target {
             self.show(HIDDEN);
             self.is_full = true;
         }
-        self.authority(authority);
-        self.path_and_query(path, cut);
+        self.authority(authority, key);
+        self.path_and_query(path, cut, key);
     }
 
-    fn authority(&mut self, authority: &str) {
+    fn authority(&mut self, authority: &str, key: &Key) {
         let mut place = authority;
         if let Some((user, name)) = authority.rsplit_once('@') {
             self.show(HIDDEN);
@@ -91,6 +91,7 @@ impl Target {
                 self.credentials.push(Credential {
                     scheme: "password",
                     place: "URL".to_owned(),
+                    mark: key.mark(user.as_bytes()),
                 });
             }
             place = name;
@@ -98,7 +99,7 @@ impl Target {
         self.show(host(place));
     }
 
-    fn path_and_query(&mut self, text: &str, cut: bool) {
+    fn path_and_query(&mut self, text: &str, cut: bool, key: &Key) {
         let (path, query) = match text.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (text, None),
@@ -107,16 +108,20 @@ impl Target {
         let mut separator = "";
         while let Some(segment) = segments.next() {
             self.show(separator);
-            self.segment(segment, cut && query.is_none() && segments.peek().is_none());
+            self.segment(
+                segment,
+                cut && query.is_none() && segments.peek().is_none(),
+                key,
+            );
             separator = "/";
         }
         if let Some(query) = query {
             self.show("?");
-            self.parameters(query, '&', cut);
+            self.parameters(query, '&', cut, key);
         }
     }
 
-    fn segment(&mut self, segment: &str, cut: bool) {
+    fn segment(&mut self, segment: &str, cut: bool, key: &Key) {
         let (name, parameters) = match segment.split_once(';') {
             Some((name, parameters)) => (name, Some(parameters)),
             None => (segment, None),
@@ -125,22 +130,22 @@ impl Target {
         self.show(if may_be_secret { HIDDEN } else { name });
         if let Some(parameters) = parameters {
             self.show(";");
-            self.parameters(parameters, ';', cut);
+            self.parameters(parameters, ';', cut, key);
         }
     }
 
-    fn parameters(&mut self, parameters: &str, separator: char, cut: bool) {
+    fn parameters(&mut self, parameters: &str, separator: char, cut: bool, key: &Key) {
         let mut pairs = parameters.split(separator).peekable();
         while let Some(pair) = pairs.next() {
             let is_last = pairs.peek().is_none();
-            self.parameter(pair, cut && is_last);
+            self.parameter(pair, cut && is_last, key);
             if !is_last {
                 self.show(separator.encode_utf8(&mut [0; 4]));
             }
         }
     }
 
-    fn parameter(&mut self, pair: &str, cut: bool) {
+    fn parameter(&mut self, pair: &str, cut: bool, key: &Key) {
         let Some((name, value)) = pair.split_once('=') else {
             // A name alone cannot be told from a value alone.
             self.show(if pair.is_empty() { "" } else { HIDDEN });
@@ -150,7 +155,12 @@ impl Target {
         self.show("=");
         if !value.is_empty() || cut {
             self.show(HIDDEN);
-            self.credentials.extend(Credential::named(name));
+            let mark = if cut {
+                None
+            } else {
+                key.mark(value.as_bytes())
+            };
+            self.credentials.extend(Credential::named(name, mark));
         }
     }
 

@@ -1,9 +1,11 @@
 use super::*;
 
+const KEY: Key = Key::new([7; 32]);
+
 mod properties;
 
 fn http(payload: &str) -> Request {
-    describe(Protocol::Http1, payload.as_bytes())
+    describe(Protocol::Http1, payload.as_bytes(), &KEY)
 }
 
 fn told(request: &Request) -> Vec<(&str, &str)> {
@@ -141,7 +143,11 @@ fn credentials_in_headers_are_found() {
             "x-auth-token: k\r\nX-Auth-Token: k\r\n",
             vec![("token", "x-auth-token"), ("token", "X-Auth-Token")],
         ),
-        ("Cookie: a\r\nCookie: b\r\n", vec![("cookie", "Cookie")]),
+        ("Cookie: a\r\nCookie: a\r\n", vec![("cookie", "Cookie")]),
+        (
+            "Cookie: a\r\nCookie: b\r\n",
+            vec![("cookie", "Cookie"), ("cookie", "Cookie")],
+        ),
         (
             "X-Csrf-Token: k\r\nAccept: key\r\n",
             vec![("token", "X-Csrf-Token")],
@@ -225,7 +231,7 @@ fn redis_commands_are_told_by_name() {
         ("*1\r\n$20\r\nsecret", "Redis command", vec![]),
         ("*999999999999\r\n$4\r\nPING\r\n", "Redis PING", vec![]),
     ] {
-        let request = describe(Protocol::Redis, payload.as_bytes());
+        let request = describe(Protocol::Redis, payload.as_bytes(), &KEY);
         assert_eq!(request.summary, summary, "{payload:?}");
         assert_eq!(told(&request), expected, "{payload:?}");
     }

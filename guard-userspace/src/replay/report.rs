@@ -8,6 +8,8 @@ use std::{
 use guard_common::reason::{Reason, Verdict};
 use serde::{Serialize, Serializer};
 
+use super::connections::Connection;
+
 /// A packet and what became of it.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Packet {
@@ -71,8 +73,10 @@ pub(super) struct Totals {
     pub(super) backwards: u64,
     /// What was judged, by verdict and reason, with bytes as they were on the wire.
     judged: BTreeMap<&'static str, BTreeMap<&'static str, Sum>>,
-    /// Payloads by service and protocol.
-    pub(super) payloads: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Connections by service, encryption verdict and protocol.
+    pub(super) connections: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
+    /// Credentials seen in clear, by scheme.
+    pub(super) credentials: BTreeMap<&'static str, u64>,
 }
 
 impl Totals {
@@ -94,14 +98,17 @@ impl Totals {
                 )?;
             }
         }
-        for (service, payloads) in &self.payloads {
-            let seen = payloads.iter().filter(|(_, count)| **count > 0);
-            let seen: Vec<_> = seen
-                .map(|(name, count)| format!("{name} {count}"))
-                .collect();
-            if !seen.is_empty() {
-                writeln!(output, "service {service}: payloads {}", seen.join(", "))?;
+        for (service, outcomes) in &self.connections {
+            for (verdict, protocols) in outcomes {
+                let each = protocols.iter();
+                let each: Vec<_> = each
+                    .map(|(name, count)| format!("{name} {count}"))
+                    .collect();
+                writeln!(output, "service {service}: {verdict} {}", each.join(", "))?;
             }
+        }
+        for (scheme, count) in &self.credentials {
+            writeln!(output, "credentials in clear: {scheme} {count}")?;
         }
         let notes = [
             (self.sent, "sent by the protected host, not judged"),
@@ -158,15 +165,50 @@ impl<'a> Report<'a> {
         }
     }
 
-    pub(super) fn end(&mut self, totals: &Totals) -> io::Result<()> {
+    pub(super) fn end(&mut self, connections: &[Connection], totals: &Totals) -> io::Result<()> {
         if self.json {
+            let connections = serde_json::to_string_pretty(connections)?;
             let totals = serde_json::to_string_pretty(totals)?;
-            writeln!(self.output, "\n], \"totals\": {totals}}}")?;
+            writeln!(
+                self.output,
+                "\n], \"connections\": {connections}, \"totals\": {totals}}}"
+            )?;
         } else {
+            if !connections.is_empty() {
+                writeln!(self.output)?;
+            }
+            for connection in connections {
+                writeln!(self.output, "{}", connection_line(connection))?;
+            }
             totals.write(self.output)?;
         }
         self.output.flush()
     }
+}
+
+fn connection_line(connection: &Connection) -> String {
+    let tls = connection.tls.as_ref().map_or_else(String::new, |facts| {
+        let shown = |text: Option<&str>| text.unwrap_or("?").to_owned();
+        format!(
+            ", {} {} for {}",
+            shown(facts.version),
+            shown(facts.cipher.as_deref()),
+            shown(facts.sni.as_deref())
+        )
+    });
+    format!(
+        "{:<17} {:<9} {} > {}, {} spoke first{tls}{}",
+        connection.verdict,
+        connection.protocol,
+        connection.client,
+        connection.server,
+        connection.first,
+        if connection.evaded {
+            ", contradicts itself"
+        } else {
+            ""
+        },
+    )
 }
 
 fn line(packet: &Packet) -> String {

@@ -64,7 +64,8 @@ impl Ends {
         })
     }
 
-    fn sockets(&self) -> Option<(SocketAddr, SocketAddr)> {
+    /// Both, where they have ports: who sends, and who receives.
+    pub(super) fn sockets(&self) -> Option<(SocketAddr, SocketAddr)> {
         let (Ported::Tcp { ports, .. } | Ported::Udp { ports }) = self.transport else {
             return None;
         };

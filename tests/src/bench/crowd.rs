@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use aya::{EbpfLoader, maps::Array};
 use guard::kernel::Tick;
 use guard_common::{
-    protocol::Protocol,
+    reason::{Reason, Verdict},
     wire::{COARSE_TICK_NS, Clock},
 };
 
@@ -29,8 +29,8 @@ const OFFENDERS: (usize, usize) = (16, 20);
 /// Sources below it, by a twentieth.
 const BEHAVED: (usize, usize) = (256, TICKS);
 
-/// Where each kind of source sends its packets, a service of its own, so that those which pass are
-/// counted apart: at the service's position plus this.
+/// Where each kind of source sends its packets. Offenders ask a service in clear, so that those of
+/// their packets which pass are counted apart.
 const FIRST_PORT: usize = 1001;
 const CONFIGURATION: &str = r#"
     [limits]
@@ -39,12 +39,6 @@ const CONFIGURATION: &str = r#"
     [[service]]
     name = "offenders"
     ports = [1001]
-    [[service]]
-    name = "behaved"
-    ports = [1002]
-    [[service]]
-    name = "spoofed"
-    ports = [1003]
 "#;
 
 /// Packets of one kind of sources.
@@ -95,10 +89,9 @@ pub fn run(spoofed: u64) -> Result<Crowd> {
     }
     object::set_target(&mut object, kernel.program()?)?;
     let crowd = object::xdp(&mut object, "crowd")?;
-    // The start of a TLS handshake: its payload is counted each time.
     let frame = Packet::ipv4(SOURCE_V4, HOST_V4)
         .tcp(4000, 443)
-        .payload(b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02")
+        .payload(b"GET /v1 HTTP/1.1\r\n\r\n")
         .build();
 
     let of_a_cycle = |kind| {
@@ -114,19 +107,31 @@ pub fn run(spoofed: u64) -> Result<Crowd> {
         meter::run(crowd, &frame, (CYCLE / TICKS) as u32)?;
     }
 
-    let share = |kind, sources| -> Result<Share> {
+    let count = |verdict, reason| -> Result<u64> {
+        Ok(kernel.counters.packets(0, verdict, reason)?.packets)
+    };
+    let share = |kind, sources, passed: Option<u64>| {
         let sent = cycles * of_a_cycle(kind);
-        Ok(Share {
+        Share {
             sources: if kind == Kind::Spoofed { sent } else { sources },
             sent,
-            passed: kernel.counters.payloads(kind as u32, Protocol::Tls)?,
-        })
+            passed: passed.unwrap_or(sent),
+        }
     };
+    let passed = count(Verdict::Pass, Reason::Plaintext)?;
+    let offenders = share(Kind::Offender, OFFENDERS.0 as u64, Some(passed));
+    // Whatever else was dropped is held to be the well-behaved sources'.
+    let dropped = count(Verdict::Drop, Reason::LimitPackets)?;
+    let of_others = dropped.saturating_sub(offenders.sent - offenders.passed);
+    let behaved = share(Kind::Behaved, BEHAVED.0 as u64, None);
     let refilled = LIMIT * ticks * COARSE_TICK_NS / 1_000_000_000;
     Ok(Crowd {
-        offenders: share(Kind::Offender, OFFENDERS.0 as u64)?,
-        behaved: share(Kind::Behaved, BEHAVED.0 as u64)?,
-        spoofed: share(Kind::Spoofed, 0)?,
+        offenders,
+        behaved: Share {
+            passed: behaved.sent.saturating_sub(of_others),
+            ..behaved
+        },
+        spoofed: share(Kind::Spoofed, 0, None),
         bound: OFFENDERS.0 as u64 * (CAPACITY + refilled),
     })
 }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfLoader, TestRun as _, TestRunOptions,
     maps::{MapData, ProgramArray},
-    programs::{ProgramFd, Xdp},
+    programs::{ProgramFd, SchedClassifier, Xdp},
 };
 
 use super::{Family, Scale};
@@ -56,6 +56,24 @@ impl Meter {
         for _ in 0..self.scale.rounds {
             let empty = nanoseconds(floor, frame, repeat)?;
             costs.push(nanoseconds(program, frame, repeat)? - empty);
+        }
+        Ok(summary(costs))
+    }
+
+    /// What `program` costs for a frame that leaves, sent again and again: what the kernel does around
+    /// a classifier is in it.
+    pub fn leaving(&self, program: &SchedClassifier, frame: &[u8]) -> Result<Cost> {
+        let repeat = self.scale.repeat;
+        let options = || TestRunOptions {
+            data_in: Some(frame),
+            repeat,
+            ..TestRunOptions::default()
+        };
+        let mut costs = Vec::new();
+        for _ in 0..self.scale.rounds {
+            let before = thread_cpu_ns()?;
+            program.test_run(options()).context("the test-run failed")?;
+            costs.push((thread_cpu_ns()? - before) as f64 / f64::from(repeat));
         }
         Ok(summary(costs))
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, ensure};
+use aya::{TestRun as _, TestRunOptions};
 use guard::kernel::Kernel;
 use guard_common::reason::{Reason, Verdict};
 
@@ -40,6 +41,11 @@ const fn settings(name: &'static str, text: &'static str) -> Settings {
 const DEFAULTS: Settings = settings(
     "defaults",
     "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1G/s\" }",
+);
+const UNCHECKED: Settings = settings(
+    "encryption is not looked at",
+    "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1G/s\" }\n\
+     [[service]]\nname = \"api\"\nports = [443]\nencryption = \"off\"",
 );
 const NO_LIMITS: Settings = settings(
     "no limits",
@@ -104,12 +110,14 @@ pub enum From {
 pub enum Kind {
     /// A datagram of 18 bytes: the smallest frame.
     Udp,
-    /// 1,200 bytes of ciphertext to a service.
+    /// 1,200 bytes of ciphertext to a service, of a connection that is known to be encrypted.
     Data,
     /// A SYN to a service.
     Syn,
-    /// A plaintext request to a service.
-    Request,
+    /// The same, to a port that is no service's.
+    Elsewhere,
+    /// The same from a service: it leaves.
+    Leaves,
 }
 
 /// A packet whose cost is measured.
@@ -154,11 +162,15 @@ pub const ROWS: &[Row] = &[
     row("benign UDP, IPv6", &DEFAULTS, V6, From::One, Kind::Udp, Reason::Pass),
     row("benign TCP data to a service", &DEFAULTS, V4, From::One, Kind::Data, Reason::Pass),
     row("benign TCP SYN to a service", &DEFAULTS, V4, From::One, Kind::Syn, Reason::Pass),
-    row("plaintext request to a service, flagged", &DEFAULTS, V4, From::One, Kind::Request, Reason::Plaintext),
+    row("TCP data to another port", &DEFAULTS, V4, From::One, Kind::Elsewhere, Reason::Pass),
+    row("TCP data from a service, which leaves", &DEFAULTS, V4, From::One, Kind::Leaves, Reason::Pass),
     row("UDP from a source not known", &DEFAULTS, V4, From::Stranger, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source", &DEFAULTS, V4, From::New, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source, IPv6", &DEFAULTS, V6, From::New, Kind::Udp, Reason::Pass),
     row("SYN to a service, each from a new source", &DEFAULTS, V4, From::New, Kind::Syn, Reason::Pass),
+    row("TCP data to a service, check off", &UNCHECKED, V4, From::One, Kind::Data, Reason::Pass),
+    row("TCP data to another port, check off", &UNCHECKED, V4, From::One, Kind::Elsewhere, Reason::Pass),
+    row("TCP data from a service, check off", &UNCHECKED, V4, From::One, Kind::Leaves, Reason::Pass),
     row("benign UDP, no limits", &NO_LIMITS, V4, From::One, Kind::Udp, Reason::Pass),
     row("benign UDP, networks limited", &NETWORKS, V4, From::One, Kind::Udp, Reason::Pass),
     row("benign TCP data, service limited", &SERVICE, V4, From::One, Kind::Data, Reason::Pass),
@@ -196,6 +208,11 @@ impl Row {
             };
             let packet = Packet::ip(host.parse()?, source.parse()?);
             kernel.sees_leave(&packet.tcp(PORT, 4000).flags(tcp::ACK).build())?;
+            self.shake_hands(kernel)?;
+        }
+        if self.kind == Kind::Leaves {
+            let program = kernel.departures().context("nothing sees what leaves")?;
+            return meter.leaving(program, &frame);
         }
         let before = counted(kernel, self.reason)?;
         let program = kernel.program()?;
@@ -215,6 +232,38 @@ impl Row {
         Ok(cost)
     }
 
+    /// A connection between the same ends, up to where it is known to be encrypted.
+    fn shake_hands(&self, kernel: &mut Kernel) -> Result<()> {
+        const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02";
+        const SERVER_HELLO: &[u8] = b"\x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03\x9a\x1f\x40\x77\x02";
+        let [host, source]: [IpAddr; 2] = match self.family {
+            V4 => [HOST_V4.parse()?, SOURCE_V4.parse()?],
+            V6 => [HOST_V6.parse()?, SOURCE_V6.parse()?],
+        };
+        let client = |flags, seq, ack, payload: &[u8]| {
+            let packet = Packet::ip(source, host).tcp(4000, PORT).flags(flags);
+            packet.sequence(seq, ack).payload(payload).build()
+        };
+        let server = |flags, seq, ack, payload: &[u8]| {
+            let packet = Packet::ip(host, source).tcp(PORT, 4000).flags(flags);
+            packet.sequence(seq, ack).payload(payload).build()
+        };
+        let after = 100 + CLIENT_HELLO.len() as u32;
+        arrives(kernel, &client(tcp::SYN, 99, 0, b""))?;
+        kernel.sees_leave(&server(tcp::SYN | tcp::ACK, 199, 100, b""))?;
+        arrives(kernel, &client(tcp::ACK, 100, 200, b""))?;
+        arrives(kernel, &client(tcp::ACK, 100, 200, CLIENT_HELLO))?;
+        kernel.sees_leave(&server(tcp::ACK, 200, after, SERVER_HELLO))?;
+        // More than is sampled.
+        for _ in 0..32 {
+            arrives(
+                kernel,
+                &client(tcp::ACK, after, 216, b"\x17\x03\x03\0\x01x"),
+            )?;
+        }
+        Ok(())
+    }
+
     fn frame(&self, lists: &Lists) -> Result<Frame> {
         let (own, host) = match self.family {
             V4 => (SOURCE_V4, HOST_V4),
@@ -230,17 +279,31 @@ impl Row {
             From::Listed => lists.address(self.family),
             From::InListed => lists.in_prefix(self.family),
         };
-        let packet = Packet::ip(source, host.parse().context("the host's address")?);
+        let host: IpAddr = host.parse().context("the host's address")?;
+        if self.kind == Kind::Leaves {
+            let packet = Packet::ip(host, source).tcp(PORT, 4000);
+            return Ok(packet.payload([0x17; 1200]).build());
+        }
+        let packet = Packet::ip(source, host);
         let packet = match self.kind {
             Kind::Udp => packet.udp(4000, 9).payload([0; 18]),
             Kind::Data => packet.tcp(4000, PORT).payload([0x17; 1200]),
             Kind::Syn => packet.tcp(4000, PORT).flags(tcp::SYN),
-            Kind::Request => packet
-                .tcp(4000, PORT)
-                .payload("GET /orders HTTP/1.1\r\nHost: api\r\n\r\n"),
+            Kind::Elsewhere => packet.tcp(4000, PORT + 1).payload([0x17; 1200]),
+            Kind::Leaves => unreachable!("made above"),
         };
         Ok(packet.build())
     }
+}
+
+/// Shows the kernel side a frame that arrives.
+fn arrives(kernel: &mut Kernel, frame: &[u8]) -> Result<()> {
+    let options = TestRunOptions {
+        data_in: Some(frame),
+        ..TestRunOptions::default()
+    };
+    kernel.program()?.test_run(options)?;
+    Ok(())
 }
 
 /// Packets that were counted under `reason`, whatever the verdict.

@@ -7,14 +7,13 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 11] = [
     &["top"],
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
     &["confirm"],
     &["services"],
     &["endpoints"],
-    &["events", "--follow"],
     &["report", "--format", "html", "-o", "/dev/null"],
     &["detach"],
     &["completions", "bash"],
@@ -34,10 +33,7 @@ fn commands_are_refused_by_name() -> Result<()> {
 
 #[test]
 fn flags_are_refused_by_name() -> Result<()> {
-    for (flag, value, named) in [
-        ("--confirm", "60s", "`--confirm` is not built yet"),
-        ("--on-plaintext", "reset", "`reset` is not built yet"),
-    ] {
+    for (flag, value, named) in [("--confirm", "60s", "`--confirm` is not built yet")] {
         let words = ["run", "--iface", "lo", flag, value];
         let failed = end_of(&mut agent::command(&words)?)?;
         failed.assert(BAD_CONFIGURATION, &[named]);
@@ -46,20 +42,8 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 8] = [
+const OPTIONS: [(&str, &str); 5] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
-    (
-        "[[service]]\nname = \"a\"\nports = [1]\ndirection = \"outbound\"",
-        "direction",
-    ),
-    (
-        "[[service]]\nname = \"a\"\nports = [1]\non_plaintext = \"reset\"",
-        "reset",
-    ),
-    (
-        "[[service]]\nname = \"a\"\nports = [1]\nstrict = true",
-        "service.strict",
-    ),
     (
         "[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"",
         "service.openapi",

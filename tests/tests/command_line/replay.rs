@@ -61,14 +61,19 @@ impl Case {
 }
 
 fn to_server(source: &str, flags: u8, payload: &str) -> Packet {
+    let numbers = if flags == tcp::SYN { (6, 0) } else { (7, 9) };
     Packet::ipv4(source, SERVER)
         .tcp(40_000, PORT)
         .flags(flags)
+        .sequence(numbers.0, numbers.1)
         .payload(payload)
 }
 
 fn from_server(flags: u8) -> Packet {
-    Packet::ipv4(SERVER, CLIENT).tcp(PORT, 40_000).flags(flags)
+    Packet::ipv4(SERVER, CLIENT)
+        .tcp(PORT, 40_000)
+        .flags(flags)
+        .sequence(8, 7)
 }
 
 /// A connection with a plaintext request, a denied source, a burst and what comes after a rest.
@@ -117,7 +122,8 @@ fn each_packet_gets_the_verdict_that_the_kernel_side_gives() -> Result<()> {
         (&9.into(), &1.into())
     );
     assert_eq!(totals["judged"]["drop"]["limit_packets"]["packets"], 2);
-    assert_eq!(totals["payloads"]["orders"]["http1"], 1);
+    let connections = &totals["connections"]["orders"];
+    assert_eq!(connections["plaintext_attempt"]["http1"], 1);
     Ok(())
 }
 
@@ -143,7 +149,7 @@ fn two_runs_say_the_same() -> Result<()> {
         "{table}"
     );
     assert!(
-        table.contains("service orders: payloads http1 1"),
+        table.contains("service orders: plaintext_attempt http1 1"),
         "{table}"
     );
     Ok(())
@@ -217,7 +223,8 @@ fn without_services_every_port_is_one() -> Result<()> {
     fs::write(&case.configuration, "")?;
     let ended = case.replay(&["-o", "json"])?;
     let told: Value = serde_json::from_str(&ended.stdout)?;
-    assert_eq!(told["totals"]["payloads"]["any"]["http1"], 1);
+    let connections = &told["totals"]["connections"]["any"];
+    assert_eq!(connections["plaintext_attempt"]["http1"], 1);
     assert_eq!(told["packets"][2]["reason"], "plaintext");
     assert_eq!(told["packets"][2]["verdict"], "pass", "flagged");
     Ok(())

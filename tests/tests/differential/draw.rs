@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use crate::{
     noise::Noise,
-    setup::{HOST_TOO, HOST_V4, HOST_V6, Look, Rate, Rates, SOURCES, Service, Setup, address},
+    setup::{HOST_TOO, HOST_V4, HOST_V6, Rate, Rates, SOURCES, Service, Setup, address},
 };
 
 /// Ports that a service may have, a range at a time.
@@ -189,9 +189,6 @@ impl Draw<'_> {
             let limited = !self.noise.one_in(6);
             services.push(Service {
                 ports: vec![ports],
-                look: self
-                    .noise
-                    .one_of(&[Look::Off, Look::Count, Look::Flag, Look::Drop]),
                 allow: self.noise.one_in(6).then(|| networks(self.noise, 5)),
                 rates: if limited {
                     Rates {

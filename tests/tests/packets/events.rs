@@ -6,7 +6,7 @@ use aya::maps::{MapData, RingBuf};
 use guard_common::{
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{EXCERPT_LEN, Event, EventClass, Excerpt},
+    wire::{EXCERPT_LEN, Event, EventClass},
 };
 use lab::frames::{Packet, tcp};
 
@@ -73,7 +73,10 @@ fn decode(bytes: &[u8]) -> Event {
         reason: bytes[offset_of!(Event, reason)],
         protocol: bytes[offset_of!(Event, protocol)],
         class: bytes[offset_of!(Event, class)],
-        reserved: [0; 6],
+        outcome: bytes[offset_of!(Event, outcome)],
+        speaker: bytes[offset_of!(Event, speaker)],
+        notes: bytes[offset_of!(Event, notes)],
+        reserved: [0; 3],
     }
 }
 
@@ -95,9 +98,12 @@ fn refused(source: &str, frame: &[u8], reason: Reason) -> Event {
         service_plus_one: 0,
         verdict: Verdict::Drop as u8,
         reason: reason as u8,
-        protocol: Protocol::Undecided as u8,
+        protocol: Protocol::Unknown as u8,
         class: EventClass::Refused as u8,
-        reserved: [0; 6],
+        outcome: 0,
+        speaker: 0,
+        notes: 0,
+        reserved: [0; 3],
     }
 }
 
@@ -109,7 +115,7 @@ fn a_refused_packet_is_told_with_its_source() {
         let event = told.of(&frame, false);
         assert_eq!(event.len(), size_of::<Event>());
         assert_eq!(decode(&event), refused(source, &frame, Reason::Deny));
-        assert_eq!(event[offset_of!(Event, reserved)..], [0; 6]);
+        assert_eq!(event[offset_of!(Event, reserved)..], [0; 3]);
     }
 }
 
@@ -148,13 +154,17 @@ fn a_refused_segment_is_told_with_its_ports() {
     );
 }
 
-/// A request to a port.
-fn request(port: u16, payload: &[u8]) -> Packet {
+/// A request to a port, of a connection of its own.
+fn request_from(source_port: u16, port: u16, payload: &[u8]) -> Packet {
     from(A)
-        .tcp(40_001, port)
+        .tcp(source_port, port)
         .flags(tcp::ACK | tcp::PSH)
         .sequence(7, 0)
         .payload(payload)
+}
+
+fn request(port: u16, payload: &[u8]) -> Packet {
+    request_from(40_001, port, payload)
 }
 
 #[test]
@@ -172,30 +182,29 @@ fn plaintext_is_told_with_its_first_bytes() {
         (8080, 1, Verdict::Pass, true),
         (8443, 2, Verdict::Drop, false),
     ] {
-        for payload in payloads {
-            let frame = request(port, payload).build();
+        for (payload, source_port) in payloads.into_iter().zip(40_001..) {
+            let frame = request_from(source_port, port, payload).build();
             let bytes = told.of(&frame, passes);
-            assert_eq!(bytes.len(), size_of::<Excerpt>());
             let shown = payload.len().min(EXCERPT_LEN);
-            let protocol = if payload[0] == b'*' {
-                Protocol::Redis
-            } else {
-                Protocol::Http1
-            };
+            assert_eq!(bytes.len(), size_of::<Event>() + shown);
             let expected = Event {
                 seq: 7,
-                source_port: 40_001,
+                source_port,
                 port,
                 service_plus_one: service,
+                packet_bytes: payload.len() as u32,
                 excerpt_len: shown as u32,
                 verdict: verdict as u8,
-                protocol: protocol as u8,
+                protocol: decode(&bytes).protocol,
                 class: EventClass::Plaintext as u8,
+                speaker: 1,
                 ..refused(A, &frame, Reason::Plaintext)
             };
             assert_eq!(decode(&bytes), expected);
-            let start = offset_of!(Excerpt, payload);
-            assert_eq!(bytes[start..start + shown], payload[..shown]);
+            assert_eq!(bytes[size_of::<Event>()..], payload[..shown]);
+            // Once a connection.
+            assert_eq!(told.rig.passes(&frame), passes);
+            assert!(told.events.next().is_none());
         }
     }
 }
@@ -228,9 +237,9 @@ fn what_passes_and_what_is_unsound_is_not_told() {
 #[test]
 fn a_second_has_a_budget_for_each_class() {
     let denied = || drops(udp("198.51.100.7"), Reason::Deny);
-    let plaintext = || {
-        let step = drops(request(8443, REQUEST.as_bytes()), Reason::Plaintext);
-        step.payload("drops", Protocol::Http1)
+    let plaintext = |source_port| {
+        let packet = request_from(source_port, 8443, REQUEST.as_bytes());
+        drops(packet, Reason::Plaintext)
     };
     check(
         CONFIGURATION,
@@ -249,11 +258,10 @@ fn a_second_has_a_budget_for_each_class() {
             ),
             case(
                 "a flood of one class leaves the other its budget",
-                [
-                    denied().times(50).suppressed(30),
-                    plaintext().times(25).suppressed(5),
-                    denied().suppressed(1),
-                ],
+                (0..20)
+                    .map(plaintext)
+                    .chain([denied().times(50).suppressed(30)])
+                    .chain([denied().suppressed(1)]),
             ),
             case(
                 "what passes uses up none",
@@ -266,19 +274,19 @@ fn a_second_has_a_budget_for_each_class() {
 #[test]
 fn a_full_ring_buffer_is_counted() {
     let mut rig = Rig::load(CONFIGURATION, MANUAL);
-    let frame = request(8080, REQUEST.as_bytes()).build();
-    // Room for 256 KiB, and nobody reads; with its header an excerpt takes 1,032 bytes.
-    let fit = (1_u64 << 18) / 1_032;
+    let frame = udp("198.51.100.7").build();
+    // Room for 1 MiB, and nobody reads; with its header an event takes 56 bytes.
+    let fit = (1_u64 << 20) / 56;
     let ((), counts) = rig.observe(|rig| {
-        for second in 0..30 {
+        for second in 0..1_000 {
             rig.kernel
                 .set_manual_clock(second * 2_000_000_000)
                 .expect("setting the clock");
-            assert!((0..10).all(|_| rig.passes(&frame)));
+            assert!((0..20).all(|_| !rig.passes(&frame)));
         }
     });
     let lost = counts.get("events lost").copied().unwrap_or(0);
-    assert_eq!(counts["events emitted"] + lost, 300, "{counts:?}");
+    assert_eq!(counts["events emitted"] + lost, 20_000, "{counts:?}");
     assert!(
         (fit - 1..=fit).contains(&counts["events emitted"]),
         "{counts:?}, {fit} fit"

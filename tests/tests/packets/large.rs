@@ -1,10 +1,7 @@
 //! Frames in several buffers, of which only the first can be read directly: those longer than a
 //! page, and all of them where a network card leaves the first buffer empty.
 
-use guard_common::{
-    protocol::Protocol::Http1,
-    reason::Reason::{LimitBytes, Malformed, Pass, Plaintext},
-};
+use guard_common::reason::Reason::{LimitBytes, Malformed, Pass, Plaintext};
 use lab::frames::{Extension::Destination, Frame, Packet};
 
 use crate::case::{case, check, drops, from, passes};
@@ -57,10 +54,7 @@ fn long_frames_are_judged_as_short_ones() {
                 "a length beyond the frame",
                 [drops(claim(segment(), 9_001), Malformed)],
             ),
-            case(
-                "plaintext",
-                [drops(request(from(A)), Plaintext).payload("api", Http1)],
-            ),
+            case("plaintext", [drops(request(from(A)), Plaintext)]),
         ],
     );
 }
@@ -88,7 +82,7 @@ fn a_payload_across_two_buffers_is_read() {
     // In the last of them the TCP header itself begins in the second buffer.
     let offsets = (FIRST_BUFFER - 42..FIRST_BUFFER + 42).step_by(4);
     let found = offsets.map(|offset| {
-        let step = drops(request_at(offset), Plaintext).payload("api", Http1);
+        let step = drops(request_at(offset), Plaintext);
         case(format_args!("a payload from byte {offset} on"), [step])
     });
     check(CONFIGURATION, found);
@@ -110,7 +104,7 @@ fn the_limit_of_bytes_counts_all_of_a_long_frame() {
 #[test]
 fn headers_beyond_the_first_buffer_are_read() {
     let request = |packet: Packet| packet.tcp(40_000, 443).payload(REQUEST);
-    let found = |packet| drops(request(packet), Plaintext).payload("api", Http1);
+    let found = |packet| drops(request(packet), Plaintext);
     let extended = from(A_V6).vlan(5).extension(Destination(2));
     let short = request(from(A)).build().truncate(50);
     check(
@@ -139,7 +133,7 @@ fn a_merged_packet_may_leave_its_length_unsaid() {
         let segment = packet.tcp(40_000, 443).payload(REQUEST);
         segment.build().patch_network(field, &[0, 0]).pad(MERGED)
     };
-    let found = |frame: Frame| drops(frame, Plaintext).payload("api", Http1);
+    let found = |frame: Frame| drops(frame, Plaintext);
     check(
         CONFIGURATION,
         [

@@ -3,13 +3,14 @@
 mod blocklist;
 mod budgets;
 mod case;
+mod conversation;
+mod encryption;
 mod events;
 mod large;
 mod layers;
 mod limits;
 mod malformed;
 mod offences;
-mod plaintext;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod sources;

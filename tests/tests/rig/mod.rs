@@ -8,6 +8,7 @@ use guard::{
     kernel::{Kernel, Plan, Tick},
 };
 use guard_common::{
+    connection::Outcome,
     protocol::Protocol,
     reason::{Reason, Verdict},
     wire::{COARSE_TICK_NS, Clock},
@@ -127,7 +128,7 @@ impl Rig {
             ("events suppressed".to_owned(), events.suppressed),
             ("events lost".to_owned(), events.lost),
         ];
-        let all = self.packets().chain(self.payloads()).chain(events);
+        let all = self.packets().chain(self.connections()).chain(events);
         all.filter(|(_, count)| *count != 0).collect()
     }
 
@@ -143,14 +144,21 @@ impl Rig {
         })
     }
 
-    fn payloads(&self) -> impl Iterator<Item = (String, u64)> {
+    fn connections(&self) -> impl Iterator<Item = (String, u64)> {
         let services = self.services.iter().zip(0..);
-        services.flat_map(|(service, position)| {
-            Protocol::ALL.map(|protocol| {
-                let count = self.kernel.counters.payloads(position, protocol);
-                let count = count.expect("a payload count");
-                (payload_name(service, protocol), count)
-            })
+        let kinds = Outcome::ALL
+            .into_iter()
+            .flat_map(|outcome| Protocol::ALL.map(|protocol| (outcome, protocol)));
+        let each = services.flat_map(move |(service, position)| {
+            kinds.clone().map(move |kind| (service, position, kind))
+        });
+        each.map(|(service, position, (outcome, protocol))| {
+            let count = self
+                .kernel
+                .counters
+                .connections(position, outcome, protocol);
+            let count = count.expect("a connection count");
+            (connection_name(service, outcome, protocol), count)
         })
     }
 }
@@ -160,9 +168,13 @@ pub(crate) fn packet_names(verdict: Verdict, reason: Reason) -> [String; 2] {
     ["packets", "bytes"].map(|unit| format!("{}/{} {unit}", verdict.name(), reason.name()))
 }
 
-/// What the payloads of a service that start with `protocol` are called in [`Counts`].
-pub(crate) fn payload_name(service: &str, protocol: Protocol) -> String {
-    format!("payloads {service}/{}", protocol.name())
+/// What the connections of a service, an outcome and a protocol are called in [`Counts`].
+pub(crate) fn connection_name(service: &str, outcome: Outcome, protocol: Protocol) -> String {
+    format!(
+        "connections {service}/{}/{}",
+        outcome.name(),
+        protocol.name()
+    )
 }
 
 /// What was counted between two readings.

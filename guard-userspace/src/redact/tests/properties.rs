@@ -79,7 +79,7 @@ const PLACES: [(Protocol, &str, bool); 19] = [
         false,
     ),
     (Protocol::Http2, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n{}", false),
-    (Protocol::Undecided, "{}", false),
+    (Protocol::Unknown, "{}", false),
 ];
 /// Places in which some characters of a secret would end it.
 const NARROW_PLACES: [&str; 7] = [
@@ -142,11 +142,11 @@ proptest! {
     ) {
         for (protocol, payload, must_tell) in PLACES {
             let payload = payload.replace("{}", &secret);
-            let request = describe(protocol, payload.as_bytes());
+            let request = describe(protocol, payload.as_bytes(), &KEY);
             assert_hidden(&request, &secret);
             prop_assert!(!must_tell || !request.credentials.is_empty(), "{payload}");
             let cut = &payload.as_bytes()[..end % payload.len()];
-            assert_hidden(&describe(protocol, cut), &secret);
+            assert_hidden(&describe(protocol, cut, &KEY), &secret);
         }
     }
 
@@ -170,7 +170,7 @@ proptest! {
     ) {
         let payload = [start.as_bytes(), &payload].concat();
         for protocol in Protocol::ALL {
-            assert_harmless(&describe(protocol, &payload));
+            assert_harmless(&describe(protocol, &payload, &KEY));
         }
     }
 

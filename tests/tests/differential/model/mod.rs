@@ -4,7 +4,6 @@
 
 mod debt;
 mod limits;
-mod payload;
 mod rules;
 mod seen;
 mod table;
@@ -12,28 +11,23 @@ mod tally;
 
 use std::net::IpAddr;
 
-use guard_common::{
-    protocol::Protocol,
-    reason::{Reason, Verdict},
-};
+use guard_common::reason::{Reason, Verdict};
 use ipnet::IpNet;
 
 pub(crate) use self::{debt::TICK_NS, rules::Rule, seen::Seen};
 use self::{
     limits::Limits,
-    payload::Openings,
     rules::Rules,
     seen::{Packet, What},
-    tally::{Class, Tally},
+    tally::Tally,
 };
-use crate::setup::{Look, Setup};
+use crate::setup::Setup;
 
 /// The kernel side as it has to be.
 pub(crate) struct Model {
     setup: Setup,
     rules: Rules,
     limits: Limits,
-    openings: Openings,
     /// What it has counted.
     pub(crate) tally: Tally,
 }
@@ -43,8 +37,7 @@ impl Model {
         Self {
             rules: Rules::new(setup),
             limits: Limits::new(setup),
-            openings: Openings::default(),
-            tally: Tally::new(setup),
+            tally: Tally::new(),
             setup: setup.clone(),
         }
     }
@@ -56,8 +49,8 @@ impl Model {
             What::Unsound(reason) => Err(*reason),
             What::Packet(packet) => {
                 let judged = self.decide(packet, now);
-                if judged.is_err_and(|reason| reason != Reason::Plaintext) {
-                    self.tally.event(Class::Refused, now);
+                if judged.is_err() {
+                    self.tally.event(now);
                 }
                 judged
             }
@@ -109,12 +102,7 @@ impl Model {
         if !allowed {
             self.limits.charge(packet, service, now)?;
         }
-        let flagged = match service {
-            Some(service) => self.look(packet, service, now)?,
-            None => None,
-        };
-        let unnamed = if allowed { Reason::Allow } else { Reason::Pass };
-        Ok(flagged.unwrap_or(unnamed))
+        Ok(if allowed { Reason::Allow } else { Reason::Pass })
     }
 
     /// A service with a list takes those on it, and nobody else.
@@ -123,41 +111,6 @@ impl Model {
         match list {
             Some(list) if !list.iter().any(|net| net.contains(&source)) => Err(Reason::ServiceAcl),
             _ => Ok(()),
-        }
-    }
-
-    /// Looks at the payload of a segment for a service.
-    fn look(
-        &mut self,
-        packet: &Packet,
-        service: usize,
-        now: u64,
-    ) -> Result<Option<Reason>, Reason> {
-        let look = self.setup.services[service].look;
-        let Some(segment) = packet.segment.as_ref().filter(|_| look != Look::Off) else {
-            return Ok(None);
-        };
-        if segment.opens {
-            self.openings.remember(packet, segment);
-        }
-        if segment.payload.len == 0 {
-            return Ok(None);
-        }
-        let protocol = segment.payload.protocol();
-        // What matches nothing counts once a connection.
-        if protocol == Protocol::Undecided && !self.openings.takes_first(packet, segment) {
-            return Ok(None);
-        }
-        self.tally.payload(service, protocol);
-        let is_encrypted = matches!(protocol, Protocol::Tls | Protocol::Ssh);
-        if is_encrypted || protocol == Protocol::Undecided || look == Look::Count {
-            return Ok(None);
-        }
-        self.tally.event(Class::Plaintext, now);
-        if look == Look::Drop {
-            Err(Reason::Plaintext)
-        } else {
-            Ok(Some(Reason::Plaintext))
         }
     }
 

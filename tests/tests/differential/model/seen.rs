@@ -7,8 +7,6 @@ use guard_common::{
     reason::Reason,
 };
 
-use super::payload::{HEAD, Payload};
-
 /// A frame, read.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
@@ -42,12 +40,9 @@ pub(crate) struct Packet {
 /// A TCP segment.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
-    pub(crate) source_port: u16,
     pub(crate) port: u16,
-    pub(crate) seq: u32,
     /// SYN without ACK.
     pub(crate) opens: bool,
-    pub(crate) payload: Payload,
 }
 
 impl Seen {
@@ -60,7 +55,7 @@ impl Seen {
                 let what = if ip.kind == Kind::NeighbourDiscovery {
                     What::Passes
                 } else {
-                    What::Packet(Packet::new(frame, &ip))
+                    What::Packet(Packet::new(&ip))
                 };
                 (what, u64::from(ip.frame_len))
             }
@@ -70,14 +65,14 @@ impl Seen {
 }
 
 impl Packet {
-    fn new(frame: &[u8], ip: &IpPacket) -> Self {
+    fn new(ip: &IpPacket) -> Self {
         Self {
             source: address(ip.source()),
             bytes: u64::from(ip.frame_len),
             land: ip.land,
             fragment: ip.fragment,
             kind: ip.kind,
-            segment: (ip.kind == Kind::Tcp).then(|| Segment::new(frame, ip)),
+            segment: (ip.kind == Kind::Tcp).then(|| Segment::new(ip)),
         }
     }
 
@@ -88,18 +83,10 @@ impl Packet {
 }
 
 impl Segment {
-    fn new(frame: &[u8], ip: &IpPacket) -> Self {
-        let (tcp, mut head) = (ip.tcp, [0; HEAD]);
-        let len = tcp.payload_len as usize;
-        let payload = &frame[usize::from(tcp.payload_offset)..][..len];
-        let shown = len.min(HEAD);
-        head[..shown].copy_from_slice(&payload[..shown]);
+    fn new(ip: &IpPacket) -> Self {
         Self {
-            source_port: tcp.source_port,
-            port: tcp.port,
-            seq: tcp.seq,
-            opens: tcp.opens,
-            payload: Payload { head, len },
+            port: ip.tcp.port,
+            opens: ip.tcp.opens,
         }
     }
 }

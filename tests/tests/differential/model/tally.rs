@@ -1,39 +1,24 @@
 //! What the model counts.
 
-use guard_common::{
-    protocol::Protocol,
-    reason::{Reason, Verdict},
-};
+use guard_common::reason::{Reason, Verdict};
 
 use super::{debt::SECOND_TICKS, table::TURN};
-use crate::{
-    rig::{Counts, packet_names, payload_name},
-    setup::Setup,
-};
+use crate::rig::{Counts, packet_names};
 
-/// Events of a class in a second and CPU.
+/// Events in a second and CPU.
 const EVENTS: u64 = 20;
-
-/// The two classes of events.
-#[derive(Clone, Copy)]
-pub(super) enum Class {
-    Refused,
-    Plaintext,
-}
 
 pub(crate) struct Tally {
     /// Packets and bytes, by verdict and reason.
     packets: [[[u64; 2]; Reason::COUNT]; Verdict::COUNT],
-    /// By service and protocol.
-    payloads: Vec<[u64; Protocol::COUNT]>,
     /// By the number of the rule.
     rules: Vec<u64>,
-    classes: [Second; 2],
+    second: Second,
     told: u64,
     suppressed: u64,
 }
 
-/// A second in which a class of events has told of so many.
+/// A second in which so many were told of.
 #[derive(Clone, Copy, Default)]
 struct Second {
     start: u64,
@@ -41,12 +26,11 @@ struct Second {
 }
 
 impl Tally {
-    pub(super) fn new(setup: &Setup) -> Self {
+    pub(super) fn new() -> Self {
         Self {
             packets: [[[0; 2]; Reason::COUNT]; Verdict::COUNT],
-            payloads: vec![[0; Protocol::COUNT]; setup.services.len()],
             rules: Vec::new(),
-            classes: [Second::default(); 2],
+            second: Second::default(),
             told: 0,
             suppressed: 0,
         }
@@ -58,10 +42,6 @@ impl Tally {
         counter[1] += bytes;
     }
 
-    pub(super) fn payload(&mut self, service: usize, protocol: Protocol) {
-        self.payloads[service][protocol as usize] += 1;
-    }
-
     pub(super) fn rule(&mut self, number: usize) {
         if self.rules.len() <= number {
             self.rules.resize(number + 1, 0);
@@ -71,8 +51,8 @@ impl Tally {
 
     /// Tells of a packet, if the second has budget left. Another one begins when the clock is not
     /// within it, be it before.
-    pub(super) fn event(&mut self, class: Class, now: u64) {
-        let second = &mut self.classes[class as usize];
+    pub(super) fn event(&mut self, now: u64) {
+        let second = &mut self.second;
         if now.wrapping_sub(second.start) % TURN >= SECOND_TICKS {
             *second = Second {
                 start: now,
@@ -107,12 +87,6 @@ impl Tally {
             for reason in Reason::ALL {
                 let counter = self.packets[verdict as usize][reason as usize];
                 counts.extend(packet_names(verdict, reason).into_iter().zip(counter));
-            }
-        }
-        for (position, payloads) in self.payloads.iter().enumerate() {
-            for protocol in Protocol::ALL {
-                let name = payload_name(&Setup::service_name(position), protocol);
-                counts.insert(name, payloads[protocol as usize]);
             }
         }
         counts.retain(|_, count| *count != 0);
