@@ -24,7 +24,7 @@ pub enum Protocol {
     Redis = 7,
     /// PostgreSQL.
     Postgres = 8,
-    /// MySQL and MariaDB.
+    /// MySQL, and what speaks as it does.
     Mysql = 9,
     /// SMTP and LMTP.
     Smtp = 10,

@@ -91,7 +91,7 @@ impl Said {
         let position = found - ANSWERS;
         guard_sample(position);
         let heard = hear(&Kernel { position });
-        Self::numbered(guard_follow(position, heard.pack()))
+        Self::numbered(guard_follow(position, heard.0))
     }
 }
 
@@ -171,7 +171,7 @@ extern "C" fn guard_follow(position: u32, heard: u32) -> u32 {
     };
     // SAFETY: as in `guard_find`.
     let segment = unsafe { &(*hearing).segment };
-    forget(follow(segment, talk, position, Heard::unpack(heard)) as u64) as u32
+    forget(follow(segment, talk, position, Heard(heard)) as u64) as u32
 }
 
 /// Whether a client of the host's asks something.
@@ -184,27 +184,29 @@ fn asks(segment: &Segment) -> bool {
 #[inline(always)]
 fn follow(segment: &Segment, talk: &Talk, position: u32, heard: Heard) -> Said {
     let strict = segment.service_flags & ServicePort::STRICT != 0;
-    let offends = heard.plaintext || strict && heard.unknown;
+    let plaintext = heard.has(Heard::PLAINTEXT);
+    let offends = plaintext || strict && heard.has(Heard::UNKNOWN);
     let demanded = segment.service_flags & ServicePort::FLAG != 0;
+    let proven = heard.has(Heard::PROVEN);
     let mut said = Said::Nothing;
-    if heard.counts && offends && demanded && heard.outcome != Some(Outcome::Encrypted) {
+    if offends && demanded && heard.outcome() != Some(Outcome::Encrypted) {
         said = if segment.by_host == 0 {
             refusal(segment)
         } else {
             Said::Flagged
         };
         // Who only forges a segment must not break off what others have begun.
-        if said == Said::Reset && !heard.proven {
+        if said == Said::Reset && !proven {
             said = Said::Refused;
         }
-        if heard.first || !heard.plaintext {
+        if heard.has(Heard::FIRST) || !plaintext {
             tell_request(segment, talk, said);
         }
     }
-    if matches!(said, Said::Refused | Said::Reset) && heard.proven {
+    if matches!(said, Said::Refused | Said::Reset) && proven {
         talk.note(Word::REFUSED);
     }
-    let outcome = match heard.outcome {
+    let outcome = match heard.outcome() {
         None if said == Said::Reset && talk.settle::<Atomic>(talk.noted()) => {
             Some(Outcome::Rejected)
         }
@@ -498,12 +500,18 @@ fn tell_outcome(talk: &Talk, word: Word, outcome: Outcome) {
         Outcome::Encrypted | Outcome::Empty | Outcome::Blind
     );
     let Some(now) = now() else { return };
-    if !settings::tells() && !(is_finding && events::agreed(EventClass::Outcome, now)) {
+    let is_told = settings::tells() || is_finding && events::agreed(EventClass::Outcome, now);
+    if !is_told {
         return;
     }
     let (peer, ports) = talk.ends();
     let evaded = if word.has(Word::EVADED) {
         Event::EVADED
+    } else {
+        0
+    };
+    let outbound = if word.is_outbound() {
+        Event::OUTBOUND
     } else {
         0
     };
@@ -522,7 +530,7 @@ fn tell_outcome(talk: &Talk, word: Word, outcome: Outcome) {
         class: EventClass::Outcome as u8,
         outcome: outcome as u8,
         speaker: word.first_speaker() as u8,
-        notes: evaded | u8::from(word.is_outbound()) * Event::OUTBOUND,
+        notes: evaded | outbound,
         reserved: [0; 3],
     };
     events::tell(event);
@@ -679,7 +687,7 @@ impl Hearing for Kernel {
 
     #[inline(always)]
     fn conclude(&self) -> Heard {
-        Heard::unpack(guard_heard(self.position))
+        Heard(guard_heard(self.position))
     }
 }
 
@@ -757,7 +765,7 @@ extern "C" fn guard_blind(position: u32) -> u32 {
 extern "C" fn guard_heard(position: u32) -> u32 {
     with(position, |talk, segment, _, heeded| {
         let heard = talk.conclude::<Atomic>(segment, heeded.was, heeded.progress);
-        heard.pack()
+        heard.0
     })
 }
 

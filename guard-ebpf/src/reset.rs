@@ -39,7 +39,7 @@ struct Bytes {
 impl Bytes {
     /// `N` bytes from `offset` on.
     #[inline(always)]
-    fn at<const N: usize>(&self, offset: usize) -> Option<&mut [u8; N]> {
+    fn at<const N: usize>(&mut self, offset: usize) -> Option<&mut [u8; N]> {
         let start = self.start + offset;
         if start + N > self.end {
             return None;
@@ -58,13 +58,13 @@ extern "C" fn guard_reset(ctx: *mut xdp_md) -> u32 {
     let Ok((ethertype, offset)) = link(&frame) else {
         return 0;
     };
-    let bytes = Bytes {
+    let mut bytes = Bytes {
         start: ctx.data(),
         end: ctx.data_end(),
     };
     let rewritten = match ethertype {
-        ETHERTYPE_IPV4 => cut_ipv4(&frame, &bytes, offset),
-        ETHERTYPE_IPV6 => cut_ipv6(&frame, &bytes, offset),
+        ETHERTYPE_IPV4 => cut_ipv4(&frame, &mut bytes, offset),
+        ETHERTYPE_IPV6 => cut_ipv6(&frame, &mut bytes, offset),
         _ => None,
     };
     rewritten.is_some().into()
@@ -77,7 +77,7 @@ pub(crate) fn reset(ctx: &XdpContext) -> bool {
 }
 
 #[inline(always)]
-fn cut_ipv4(frame: &XdpFrame<'_>, bytes: &Bytes, offset: usize) -> Option<()> {
+fn cut_ipv4(frame: &XdpFrame<'_>, bytes: &mut Bytes, offset: usize) -> Option<()> {
     let header: &mut [u8; IPV4_LEN] = bytes.at(offset)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
     let old = u16::from_be_bytes([header[2], header[3]]);
@@ -93,7 +93,7 @@ fn cut_ipv4(frame: &XdpFrame<'_>, bytes: &Bytes, offset: usize) -> Option<()> {
 }
 
 #[inline(always)]
-fn cut_ipv6(frame: &XdpFrame<'_>, bytes: &Bytes, offset: usize) -> Option<()> {
+fn cut_ipv6(frame: &XdpFrame<'_>, bytes: &mut Bytes, offset: usize) -> Option<()> {
     let header: &mut [u8; IPV6_LEN] = bytes.at(offset)?;
     // Behind extension headers it is not reached.
     if header[6] != PROTOCOL_TCP {
@@ -202,7 +202,7 @@ fn ends(frame: &Departing<'_>) -> Option<([u64; 2], u32)> {
 fn swap(ctx: &TcContext, back: bool) -> Option<()> {
     let frame = Departing::new(ctx);
     let (ethertype, offset) = link(&frame).ok()?;
-    let bytes = Bytes {
+    let mut bytes = Bytes {
         start: ctx.data(),
         end: ctx.data_end(),
     };

@@ -150,7 +150,7 @@ async fn events(flags: &StatusFlags) -> ExitCode {
         client::fetch(&flags.socket, "/v1/events").await;
     answer(events, flags.output, |events| {
         let texts = events.iter().filter_map(|event| event["text"].as_str());
-        texts.map(|text| format!("{text}\n")).collect()
+        texts.map(|text| text.to_owned() + "\n").collect()
     })
 }
 

@@ -56,7 +56,7 @@ impl Course {
     /// What follows.
     #[inline(always)]
     #[must_use]
-    pub const fn step(&self) -> Step {
+    pub const fn step(self) -> Step {
         match self.stage {
             Stage::First => self.first(),
             Stage::Turns => self.turns(),
@@ -64,7 +64,7 @@ impl Course {
     }
 
     #[inline(always)]
-    const fn first(&self) -> Step {
+    const fn first(self) -> Step {
         use Speech as S;
         match (self.client, self.server) {
             (S::Tls | S::OldTls, S::Tls | S::Alert) | (S::Ssh, S::Ssh) => {
@@ -92,11 +92,13 @@ impl Course {
     }
 
     #[inline(always)]
-    const fn turns(&self) -> Step {
+    const fn turns(self) -> Step {
         use Speech as S;
         match (self.client, self.server) {
             (S::Tls, S::Tls | S::Alert) | (S::Ssh, S::Ssh) => Step::Is(Outcome::Encrypted),
+            // They may go on with lines of which we know nothing.
             (_, S::Pending | S::Warning)
+            | (S::Unknown, S::Reply)
             | (
                 S::Pending | S::Hello | S::StartTls | S::Connect | S::PostgresTls | S::MysqlTls,
                 _,
@@ -109,15 +111,13 @@ impl Course {
             (S::Postgres, S::PostgresError | S::Alert)
             | (S::Mysql, S::MysqlError | S::Alert)
             | (S::Redis, S::Alert) => Step::Is(Outcome::Rejected),
-            // They may have gone on with lines of which we know nothing.
-            (S::Unknown, S::Reply) => Step::Stay,
             _ => Step::Is(Outcome::Unknown),
         }
     }
 
     /// What an answer to a request of HTTP means.
     #[inline(always)]
-    const fn http(&self) -> Step {
+    const fn http(self) -> Step {
         use Speech as S;
         let told = match self.told {
             Told::NotYet => None,
@@ -146,7 +146,7 @@ impl Course {
     /// What it was, when it ends here.
     #[inline(always)]
     #[must_use]
-    pub const fn ending(&self, how: Ending) -> Outcome {
+    pub const fn ending(self, how: Ending) -> Outcome {
         use Speech as S;
         let is_answered = matches!(
             self.server,

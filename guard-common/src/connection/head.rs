@@ -230,7 +230,7 @@ const fn spread_byte(bits: u64) -> u64 {
     const OWN: u64 = 0x0102_0408_1020_4080;
     const LIFT: u64 = 0x7f7f_7f7f_7f7f_7f7f;
     let own = bits.wrapping_mul(0x0101_0101_0101_0101) & OWN;
-    let top = ((own & LIFT) + LIFT | own) >> 7 & 0x0101_0101_0101_0101;
+    let top = (((own & LIFT) + LIFT) | own) >> 7 & 0x0101_0101_0101_0101;
     top * 0xff
 }
 

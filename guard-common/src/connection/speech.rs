@@ -685,7 +685,7 @@ const fn says<const N: usize>(small: u64, text: &[u8; N]) -> bool {
 #[inline(always)]
 const fn has_line_end(bytes: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let zero_where_it_ends = bytes ^ ONES * b'\n' as u64;
+    let zero_where_it_ends = bytes ^ (ONES * b'\n' as u64);
     zero_where_it_ends.wrapping_sub(ONES) & !zero_where_it_ends & ONES << 7 != 0
 }
 

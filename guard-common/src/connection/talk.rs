@@ -203,57 +203,38 @@ const _: () = assert!(size_of::<Talk>() == 144);
 #[derive(Debug)]
 pub struct Talks<W>(pub W);
 
-/// What a segment comes to.
+/// What a segment comes to, as one word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Heard {
-    /// It is of the connection; otherwise nothing else is said.
-    pub counts: bool,
-    /// What the connection is, when that is known from now on.
-    pub outcome: Option<Outcome>,
-    /// It goes on with a request in clear, by an exact signature.
-    pub plaintext: bool,
-    /// Its numbers prove that who sent it sees what the host sends.
-    pub proven: bool,
-    /// What the client says matches nothing.
-    pub unknown: bool,
-    /// It is the first of which the request in clear is known.
-    pub first: bool,
-}
+pub struct Heard(pub u32);
 
 impl Heard {
-    const DECIDED: u32 = 1 << 8;
+    /// It is of the connection; otherwise nothing else is said.
+    pub const COUNTS: u32 = 1 << 8;
+    /// It goes on with a request in clear, by an exact signature.
+    pub const PLAINTEXT: u32 = 1 << 9;
+    /// Its numbers prove that who sent it sees what the host sends.
+    pub const PROVEN: u32 = 1 << 10;
+    /// What the client says matches nothing.
+    pub const UNKNOWN: u32 = 1 << 11;
+    /// It is the first of which the request in clear is known.
+    pub const FIRST: u32 = 1 << 12;
+    const DECIDED: u32 = 1 << 13;
 
-    /// As one word.
+    /// Whether it has `flag`.
     #[inline(always)]
     #[must_use]
-    pub fn pack(self) -> u32 {
-        let outcome = match self.outcome {
-            Some(outcome) => Self::DECIDED | outcome as u32,
-            None => 0,
-        };
-        outcome
-            | u32::from(self.counts) << 9
-            | u32::from(self.plaintext) << 10
-            | u32::from(self.proven) << 11
-            | u32::from(self.unknown) << 12
-            | u32::from(self.first) << 13
+    pub const fn has(self, flag: u32) -> bool {
+        self.0 & flag != 0
     }
 
-    /// From that again.
+    /// What the connection is, when that is known from now on.
     #[inline(always)]
     #[must_use]
-    pub const fn unpack(word: u32) -> Self {
-        Self {
-            counts: word >> 9 & 1 != 0,
-            outcome: if word & Self::DECIDED != 0 {
-                Some(Outcome::numbered(word))
-            } else {
-                None
-            },
-            plaintext: word >> 10 & 1 != 0,
-            proven: word >> 11 & 1 != 0,
-            unknown: word >> 12 & 1 != 0,
-            first: word >> 13 & 1 != 0,
+    pub const fn outcome(self) -> Option<Outcome> {
+        if self.has(Self::DECIDED) {
+            Some(Outcome::numbered(self.0))
+        } else {
+            None
         }
     }
 }
@@ -543,14 +524,20 @@ impl Talk {
             word.set(Word::FLAGGED);
         }
         let exchanged = word.0 == was.0 || W::exchange(&self.word, was.0, word.0);
-        Heard {
-            counts: true,
-            outcome: if settles && exchanged { outcome } else { None },
-            plaintext,
-            proven: word.has(Word::ANCHORED) && word.has(Word::SERVER_ANCHORED),
-            unknown: asks && matches!(client, Speech::Unknown),
-            first,
-        }
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let proven = word.has(Word::ANCHORED) && word.has(Word::SERVER_ANCHORED);
+        let outcome = match outcome {
+            Some(outcome) if settles && exchanged => Heard::DECIDED | outcome as u32,
+            _ => 0,
+        };
+        Heard(
+            Heard::COUNTS
+                | outcome
+                | flag(plaintext, Heard::PLAINTEXT)
+                | flag(proven, Heard::PROVEN)
+                | flag(asks && matches!(client, Speech::Unknown), Heard::UNKNOWN)
+                | flag(first, Heard::FIRST),
+        )
     }
 
     /// Whether the peer can have sent it who sees what the host sends.
@@ -712,8 +699,8 @@ impl Talk {
     /// What the server says, if that answers what the client said last.
     #[inline(always)]
     fn answer(&self, stage: Stage) -> Speech {
-        let stale = is_behind(self.server.anchor.get(), self.client.ack.get());
-        if matches!(stage, Stage::Turns) && stale {
+        let is_old = is_behind(self.server.anchor.get(), self.client.ack.get());
+        if matches!(stage, Stage::Turns) && is_old {
             Speech::Pending
         } else {
             self.server.speech()
@@ -790,7 +777,7 @@ impl Talk {
                 },
             ]
         } else {
-            [0, first >> ((8 - len) * 8 & 63)]
+            [0, first >> (((8 - len) * 8) & 63)]
         };
         let [older, newer] = window.after(last, len).words();
         self.window[0].set(older);

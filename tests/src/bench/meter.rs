@@ -73,7 +73,8 @@ impl Meter {
         for _ in 0..self.scale.rounds {
             let before = thread_cpu_ns()?;
             program.test_run(options()).context("the test-run failed")?;
-            costs.push((thread_cpu_ns()? - before) as f64 / f64::from(repeat));
+            let spent = Duration::from_nanos(thread_cpu_ns()? - before);
+            costs.push(spent.as_secs_f64() * 1e9 / f64::from(repeat));
         }
         Ok(summary(costs))
     }

@@ -1,6 +1,10 @@
 //! What is encrypted is left alone; what is not is told, and dropped where that is asked for.
 
-use std::net::IpAddr;
+use std::{
+    fs,
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use lab::{
@@ -14,6 +18,12 @@ use crate::{
 };
 
 const CLIENTS: [IpAddr; 2] = [IpAddr::V4(CLIENT), IpAddr::V6(CLIENT_V6)];
+/// The state of a socket that waits for callers, as the kernel writes it.
+const LISTENS: &str = " 0A ";
+/// What curl ends with when the connection is reset.
+const RESET: i32 = 56;
+/// Sooner than any segment is sent again.
+const AT_ONCE: Duration = Duration::from_millis(900);
 const SECRET: &str = "c0ffee-4b1d-5ec2e7";
 
 #[test]
@@ -107,6 +117,43 @@ fn plaintext_is_dropped_where_that_is_asked_for() -> Result<()> {
     assert!(plaintext >= 2, "{plaintext}");
     assert_eq!(dropped_otherwise(&agent, "plaintext")?, 0);
     assert_eq!(packets(&agent, "pass", "plaintext")?, 0);
+    stop(agent)
+}
+
+#[test]
+fn plaintext_is_reset_at_both_ends_where_that_is_asked_for() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&["--on-plaintext", "reset"])?;
+    for client in CLIENTS {
+        let start = Instant::now();
+        let answer = site.http(client)?;
+        assert_eq!(answer.exit, RESET, "{client}: {answer:?}");
+        assert!(start.elapsed() < AT_ONCE, "{client}: {:?}", start.elapsed());
+        let event = wait_for_event(&agent, "plaintext", client)?;
+        let verdict = field(&event, "verdict").and_then(|v| v.as_str());
+        assert_eq!(verdict, Some("reset"));
+        assert!(site.https(client)?.is_ok(), "HTTPS lives: {client}");
+    }
+    assert_eq!(packets(&agent, "reset", "plaintext")?, 2);
+    assert_eq!(dropped(&agent)?, 0);
+    assert_eq!(connections(&agent, "api", "rejected", 2)?, 2);
+    assert_eq!(connections(&agent, "api", "encrypted", 2)?, 2);
+    // The server's ends are gone too: in no state but LISTEN and, of HTTPS, TIME-WAIT.
+    let sockets = site
+        .stage
+        .host()
+        .run(|| Ok(fs::read_to_string("/proc/thread-self/net/tcp")?))?;
+    let local = format!(":{PLAIN_PORT:04X}");
+    let of_port = |line: &&str| {
+        line.split_whitespace()
+            .nth(1)
+            .is_some_and(|end| end.ends_with(&local))
+    };
+    let open = sockets
+        .lines()
+        .filter(of_port)
+        .filter(|line| !line.contains(LISTENS));
+    assert_eq!(open.count(), 0, "{sockets}");
     stop(agent)
 }
 

@@ -16,7 +16,7 @@ use crate::{
         Does::{self, C, ClientReset, Close, S, ServerFin, ServerReset, Wait},
         Opens, WAYS, Way,
     },
-    rig::{MANUAL, Rig},
+    rig::{Counts, MANUAL, Rig},
 };
 
 const A: &str = "203.0.113.1";
@@ -728,6 +728,112 @@ fn what_nobody_saw_begin_is_told_by_strong_signs_only() {
         stage.check(row, Opens::Unseen, Way::Whole, true);
     }
     stage.end();
+}
+
+/// Off the path, an attacker knows neither number: he has to guess both.
+#[test]
+fn forged_segments_cut_no_connection() {
+    const DATA: u8 = tcp::ACK | tcp::PSH;
+    const RESETS: u16 = 8444;
+    let mut stage = Stage::new(SERVICES);
+    let forged: [(&str, u8, [u32; 2], &[u8]); 6] = [
+        ("a request, wrong acknowledgement", DATA, [0, 1 << 24], GET),
+        ("a request, wrong sequence", DATA, [1 << 20, 0], GET),
+        ("a reset, wrong sequence", tcp::RST, [1, 0], b""),
+        ("a SYN", tcp::SYN, [77, 0], b""),
+        ("a SYN with a request", tcp::SYN, [77, 0], GET),
+        ("a FIN far ahead", tcp::FIN | tcp::ACK, [1 << 22, 0], b""),
+    ];
+    for (name, flags, [seq, ack], payload) in forged {
+        let mut talk = stage.conversation(Way::Whole, false, RESETS);
+        let before = talk.rig.counts();
+        talk.segment(0, tcp::SYN, b"", 0);
+        talk.next[0] = talk.next[0].wrapping_add(1);
+        talk.segment(1, tcp::SYN | tcp::ACK, b"", 0);
+        talk.next[1] = talk.next[1].wrapping_add(1);
+        talk.segment(0, tcp::ACK, b"", 0);
+        let [client, server] = talk.next;
+        let numbers = [client.wrapping_add(seq), server.wrapping_add(ack)];
+        talk.send(0, flags, numbers, payload);
+        talk.segment(0, DATA, CLIENT_HELLO, 0);
+        talk.send(0, flags, numbers, payload);
+        talk.next[0] = client.wrapping_add(CLIENT_HELLO.len() as u32);
+        talk.segment(1, DATA, SERVER_HELLO, 0);
+        talk.next[1] = server.wrapping_add(SERVER_HELLO.len() as u32);
+        talk.send(0, flags, numbers, payload);
+        let of = |verdict: &str| format!("connections resets/{verdict}/tls");
+        let counts = talk.rig.counts();
+        let count = |name: &str| {
+            let count = |counts: &Counts| counts.get(name).copied().unwrap_or(0);
+            count(&counts) - count(&before)
+        };
+        assert_eq!(count(&of("encrypted")), 1, "{name}: {counts:?}");
+        assert_eq!(count("reset/plaintext packets"), 0, "{name}: {counts:?}");
+    }
+}
+
+/// Who is on the path and sends a request in clear to a service that resets is reset at once; what
+/// comes after goes the same way.
+#[test]
+fn a_request_in_clear_is_reset_and_so_is_what_follows() {
+    let mut stage = Stage::new(SERVICES);
+    for way in [Way::Whole, Way::Bytes, Way::Twice, Way::Ipv6, Way::Vlan] {
+        let mut talk = stage.conversation(way, false, 8444);
+        talk.rig.observe(|_| ());
+        let (counts, _) = talk.run(Opens::Shakes, &[C(GET), C(b"more of it")]);
+        let name = "connections resets/rejected/http1".to_owned();
+        assert_eq!(counts, BTreeMap::from([(name, 1)]), "{way:?}");
+    }
+}
+
+#[test]
+fn strict_services_refuse_what_matches_nothing() {
+    let mut stage = Stage::new(SERVICES);
+    let unknown = b"\x01\x02\x03\x04 what is this, and who asks";
+    for (port, text, passes) in [
+        (8445, &unknown[..], false),
+        (8445, CLIENT_HELLO, true),
+        // Nothing that is known starts like that.
+        (8445, &unknown[..2], false),
+        (8445, &CLIENT_HELLO[..2], true),
+        (8443, &unknown[..], true),
+        (8443, GET, false),
+    ] {
+        let mut talk = stage.conversation(Way::Whole, false, port);
+        talk.segment(0, tcp::SYN, b"", 0);
+        talk.next[0] = talk.next[0].wrapping_add(1);
+        talk.segment(1, tcp::SYN | tcp::ACK, b"", 0);
+        talk.next[1] = talk.next[1].wrapping_add(1);
+        talk.segment(0, tcp::ACK, text, 0);
+        let last = talk.passed.last().copied();
+        assert_eq!(last, Some(passes), "{port}: {}", text.escape_ascii());
+    }
+}
+
+/// Two copies of the first bytes that differ: the server took one of them.
+#[test]
+fn a_contradiction_is_never_encrypted_and_plaintext_in_it_is_refused() {
+    let mut stage = Stage::new(SERVICES);
+    for (first, second, refused) in [
+        (CLIENT_HELLO, GET, [false, true]),
+        (GET, CLIENT_HELLO, [true, true]),
+    ] {
+        let mut talk = stage.conversation(Way::Whole, false, 8443);
+        let before = talk.rig.counts();
+        talk.segment(0, tcp::SYN, b"", 0);
+        talk.next[0] = talk.next[0].wrapping_add(1);
+        talk.segment(1, tcp::SYN | tcp::ACK, b"", 0);
+        talk.next[1] = talk.next[1].wrapping_add(1);
+        talk.passed.clear();
+        talk.segment(0, tcp::ACK, first, 0);
+        talk.segment(0, tcp::ACK, second, 0);
+        assert_eq!(talk.passed, refused.map(|refused| !refused));
+        talk.next[0] = talk.next[0].wrapping_add(first.len() as u32);
+        talk.segment(1, tcp::ACK, SERVER_HELLO, 0);
+        let after = talk.rig.counts();
+        let encrypted = "connections drops/encrypted/tls";
+        assert_eq!(after.get(encrypted), before.get(encrypted), "{after:?}");
+    }
 }
 
 /// A segment of an established connection.
