@@ -402,7 +402,7 @@ impl Talk {
     pub fn answered(&self, server: u32) {
         if !self.noted().has(Word::SERVER_ANCHORED | Word::SERVER_SPOKE) {
             self.server.begin(server);
-            self.note(Word::SERVER_ANCHORED | Word::CONFIRMED);
+            self.note(Word::SERVER_ANCHORED);
         }
     }
 

@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use anyhow::{Context as _, Result, ensure};
 use aya::{TestRun as _, TestRunOptions};
 use guard::kernel::Kernel;
-use guard_common::reason::{Reason, Verdict};
+use guard_common::{
+    connection::Outcome,
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+};
 
 use super::{
     Family::{self, V4, V6},

@@ -3,6 +3,7 @@
 mod blocklist;
 mod budgets;
 mod case;
+mod connections;
 mod conversation;
 mod encryption;
 mod events;
