@@ -308,7 +308,9 @@ fn find_or_begin(segment: &Segment, may_begin: bool) -> Option<u32> {
     let place = settle(set + talks.place::<Atomic>(flags & Word::CONFIRMED != 0, segment.now)?);
     let talk = maps::talk(place)?;
     if talk.is_taken() && !talk.noted().has(Word::SETTLED) {
-        maps::count_evicted(Evicted::Talks);
+        if talk.noted().has(Word::CONFIRMED) {
+            maps::count_evicted(Evicted::Talks);
+        }
         guard_conclude(place, Outcome::Blind as u32);
     }
     let sampled = starts.known && events::agreed(EventClass::Sample, segment.now);
@@ -409,7 +411,7 @@ fn forget_former(segment: &Segment, slot: Slot, starts: Starts) {
         return;
     };
     if starts.known && talk.is_of(starts) {
-        return talk.answered(starts.server);
+        return talk.answered(starts.server, segment.ack != starts.client);
     }
     if talk.settle::<Atomic>(talk.noted()) {
         guard_conclude(position, talk.ending(talk.noted()) as u32);

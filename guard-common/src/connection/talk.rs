@@ -397,12 +397,16 @@ impl Talk {
         self.word.set(self.word.get() | flag);
     }
 
-    /// Of a connection whose first sentence came with its SYN: where the server starts.
+    /// Of a connection whose first sentence came with its SYN: where the server starts, and whether
+    /// it has taken the sentence, which it does only from whom it knows (RFC 7413 section 4.2).
     #[inline(always)]
-    pub fn answered(&self, server: u32) {
+    pub fn answered(&self, server: u32, taken: bool) {
         if !self.noted().has(Word::SERVER_ANCHORED | Word::SERVER_SPOKE) {
             self.server.begin(server);
             self.note(Word::SERVER_ANCHORED);
+        }
+        if taken {
+            self.note(Word::CONFIRMED);
         }
     }
 
