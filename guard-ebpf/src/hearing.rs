@@ -200,7 +200,7 @@ fn follow(segment: &Segment, talk: &Talk, position: u32, heard: Heard) -> Said {
             said = Said::Refused;
         }
         if heard.has(Heard::FIRST) || !plaintext {
-            tell_request(segment, talk, said);
+            tell_request(talk, said);
         }
     }
     if matches!(said, Said::Refused | Said::Reset) && proven {
@@ -540,16 +540,14 @@ fn tell_outcome(talk: &Talk, word: Word, outcome: Outcome) {
 
 /// Tells user space of a request in clear.
 #[inline(always)]
-fn tell_request(segment: &Segment, talk: &Talk, said: Said) {
-    if events::may(EventClass::Plaintext, segment.now) {
-        let protocol = talk.noted().protocol();
-        guard_tell(
-            EventClass::Plaintext as u32,
-            said as u32,
-            EXCERPT_LEN as u32,
-            protocol as u32,
-        );
-    }
+fn tell_request(talk: &Talk, said: Said) {
+    let protocol = talk.noted().protocol();
+    guard_tell(
+        EventClass::Plaintext as u32,
+        said as u32,
+        EXCERPT_LEN as u32,
+        protocol as u32,
+    );
 }
 
 /// Gives user space what a connection says in its first segments, if it is one of those.

@@ -265,6 +265,15 @@ impl Row {
                 &client(tcp::ACK, after, 216, b"\x17\x03\x03\0\x01x"),
             )?;
         }
+        let encrypted = kernel
+            .counters
+            .connections(0, Outcome::Encrypted, Protocol::Tls)?;
+        let is_looked_at = *self.settings != UNCHECKED;
+        ensure!(
+            (encrypted > 0) == is_looked_at,
+            "{encrypted} connections are encrypted, to `{}`",
+            self.name
+        );
         Ok(())
     }
 

@@ -3,14 +3,16 @@
 use std::{
     fs,
     net::IpAddr,
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::{
     agent::{Agent, field},
     stage::{CLIENT, CLIENT_V6, OTHER, SERVER, SERVER_V6},
 };
+use serde_json::Value;
 
 use crate::{
     PLAIN_PORT, Site, TIMED_OUT, connections, dropped, dropped_otherwise, packets, server_for,
@@ -22,6 +24,8 @@ const CLIENTS: [IpAddr; 2] = [IpAddr::V4(CLIENT), IpAddr::V6(CLIENT_V6)];
 const LISTENS: &str = " 0A ";
 /// What curl ends with when the connection is reset.
 const RESET: i32 = 56;
+/// Longer than a sample of a handshake is put together.
+const LONG: Duration = Duration::from_secs(20);
 /// Sooner than any segment is sent again.
 const AT_ONCE: Duration = Duration::from_millis(900);
 const SECRET: &str = "c0ffee-4b1d-5ec2e7";
@@ -117,6 +121,81 @@ fn plaintext_is_dropped_where_that_is_asked_for() -> Result<()> {
     assert!(plaintext >= 2, "{plaintext}");
     assert_eq!(dropped_otherwise(&agent, "plaintext")?, 0);
     assert_eq!(packets(&agent, "pass", "plaintext")?, 0);
+    stop(agent)
+}
+
+/// The latest events, once one is of this kind.
+fn events_with(agent: &Agent, kind: &str) -> Result<Vec<Value>> {
+    let deadline = Instant::now() + LONG;
+    loop {
+        let said = agent.cli(&["events", "--output", "json"])?.stdout;
+        let events: Vec<Value> = serde_json::from_slice(&said)?;
+        if events.iter().any(|event| event["event"] == kind) || Instant::now() > deadline {
+            return Ok(events);
+        }
+        thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn credentials_are_told_apart_without_being_told() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&[])?;
+    for token in [SECRET, SECRET, "another-4711-token"] {
+        let curl = site.curl(CLIENT.into());
+        let curl = curl.header(&format!("Authorization: Bearer {token}"));
+        let answer = curl.http(SERVER.into(), PLAIN_PORT, "/v1/orders")?;
+        assert!(answer.is_ok(), "{answer:?}");
+    }
+    let labels = [("service", "api"), ("scheme", "bearer")];
+    let deadline = Instant::now() + LONG;
+    let exposed = || -> Result<u64> {
+        let metrics = agent.metrics()?;
+        Ok(metrics.count("guard_credentials_exposed_total", &labels))
+    };
+    while exposed()? < 3 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(exposed()?, 3);
+    let events = events_with(&agent, "plaintext")?;
+    let marks: Vec<_> = events
+        .iter()
+        .filter(|event| event["event"] == "plaintext")
+        .map(|event| event["credentials"][0]["mark"].clone())
+        .collect();
+    assert_eq!(marks.len(), 3, "{events:?}");
+    assert!(marks[0].is_string() && marks[0] == marks[1] && marks[1] != marks[2]);
+    let table = String::from_utf8(agent.cli(&["events"])?.stdout)?;
+    assert!(table.contains("plaintext pass: GET /v1/orders"), "{table}");
+    assert!(
+        table.contains("connection plaintext_served, client spoke first"),
+        "{table}"
+    );
+    assert_secret_is_nowhere(&agent)?;
+    assert!(!table.contains(SECRET), "{table}");
+    stop(agent)
+}
+
+#[test]
+fn a_sampled_handshake_tells_version_cipher_and_name() -> Result<()> {
+    let site = Site::new()?;
+    let agent = site.guard(&[])?;
+    assert!(site.https(CLIENT)?.is_ok());
+    let events = events_with(&agent, "tls")?;
+    let told = events.iter().find(|event| event["event"] == "tls");
+    let facts = &told.context("no handshake was told")?["facts"];
+    assert_eq!(facts["version"], "tls1.2", "{facts}");
+    let cipher = facts["cipher"].as_str().unwrap_or_default();
+    assert!(cipher.starts_with("TLS_"), "{facts}");
+    let ja4 = facts["ja4"].as_str().unwrap_or_default();
+    assert!(ja4.starts_with("t13"), "{facts}");
+    let status = agent.status()?;
+    assert_eq!(status["services"][0]["tls"]["versions"]["tls1.2"], 1);
+    let labels = [("service", "api"), ("version", "tls1.2")];
+    let sampled = agent
+        .metrics()?
+        .count("guard_tls_handshakes_sampled_total", &labels);
+    assert_eq!(sampled, 1);
     stop(agent)
 }
 

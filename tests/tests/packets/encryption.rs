@@ -778,8 +778,7 @@ fn forged_segments_cut_no_connection() {
 fn a_request_in_clear_is_reset_and_so_is_what_follows() {
     let mut stage = Stage::new(SERVICES);
     for way in [Way::Whole, Way::Bytes, Way::Twice, Way::Ipv6, Way::Vlan] {
-        let mut talk = stage.conversation(way, false, 8444);
-        talk.rig.observe(|_| ());
+        let talk = stage.conversation(way, false, 8444);
         let (counts, _) = talk.run(Opens::Shakes, &[C(GET), C(b"more of it")]);
         let name = "connections resets/rejected/http1".to_owned();
         assert_eq!(counts, BTreeMap::from([(name, 1)]), "{way:?}");
