@@ -61,7 +61,7 @@ fn programs() -> Result<String> {
 
 fn captures() -> Result<String> {
     ensure!(
-        captures::folder().is_dir(),
+        captures::are_there(),
         "the tests want them: run `cargo xtask setup`, which fetches them"
     );
     Ok(captures::folder().display().to_string())

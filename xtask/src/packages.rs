@@ -53,6 +53,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("bpftool", "bpftool", "programs taken off by hand"),
     tool("nsenter", "util-linux", "commands inside a namespace"),
     tool("xz", "xz-utils", "archives of source packages"),
+    tool("bzip2", "bzip2", "archives of source packages"),
+    tool("tshark", "tshark", "another opinion of what captures hold"),
 ];
 
 /// What the full tests run beside that.

@@ -76,6 +76,8 @@ impl Course {
                 S::Hello | S::StartTls | S::Command,
                 S::Greeting220 | S::GreetingPop | S::GreetingImap,
             ) => Step::TakeTurns,
+            // That is no answer to a request of HTTP/1.
+            (S::Http1 | S::Connect, S::Http2Settings) => Step::Is(Outcome::PlaintextAttempt),
             (S::Http1 | S::Http2 | S::Connect, _) => self.http(),
             (S::Redis, S::RedisReply) | (S::Postgres, S::PostgresReply) => {
                 Step::Is(Outcome::PlaintextServed)

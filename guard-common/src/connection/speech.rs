@@ -305,7 +305,10 @@ pub fn server(start: &Start, protocol: Protocol, client: Speech) -> Speech {
         return Speech::Ssh;
     }
     match client {
-        Speech::Http2 if trial.is(settings(start)) => return Speech::Http2Settings,
+        // A server need not wait for the client (RFC 9113 section 3.4).
+        Speech::Http2 | Speech::Pending if trial.is(settings(start)) => {
+            return Speech::Http2Settings;
+        }
         Speech::Redis if trial.is(redis_reply(start)) => return Speech::RedisReply,
         Speech::Postgres if trial.is(postgres_reply(start)) => return Speech::PostgresReply,
         Speech::Postgres if trial.is(start.word_is(PG_ERROR, PG_ERROR_CARE)) => {

@@ -223,6 +223,11 @@ const ANSWERS: &[(&[u8], Speech, Speech)] = &[
         Speech::Http2,
         Speech::Http2Settings,
     ),
+    (
+        b"\0\0\x12\x04\0\0\0\0\0\0\x03",
+        Speech::Pending,
+        Speech::Http2Settings,
+    ),
     (b"+PONG\r\n", Speech::Redis, Speech::RedisReply),
     (
         b"-NOAUTH Authentication required.\r\n",

@@ -3,12 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{
-        Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -16,22 +10,19 @@ use guard_common::{
     packet::{Kind, Packet, parse},
     reason::{Reason, Verdict},
 };
-use lab::{Scratch, agent};
+use lab::Scratch;
 use serde_json::Value;
 
 use crate::{
+    each,
     file::{End, File},
-    files, on_the_wire,
+    files, is_of_share, on_the_wire, replay,
 };
 
-/// One file in so many is in the share that every run takes.
-const SHARE: u32 = 7;
 /// Files of that share, at least.
 const LEAST_SHARE: usize = 70;
-/// How long a file may take, in seconds.
-const TIMEOUT: &str = "120";
-/// Files at a time: half of a run is waiting for the kernel.
-const WORKERS: usize = 4;
+/// Everything arrives.
+const FLAGS: &[&str] = &["--local", "0.0.0.0/0", "--local", "::/0"];
 
 /// No rule and no limit: what is left is what is wrong with a packet by itself.
 const CONFIGURATION: &str = r#"
@@ -58,48 +49,21 @@ fn every_capture_is_judged_as_the_host_reads_it() -> Result<()> {
     replay_all(&files()?)
 }
 
-/// By its name, so that the share stays the same when files come and go.
-fn is_of_share(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    // FNV-1a.
-    let hash = name.iter().fold(0x811c_9dc5_u32, |hash, byte| {
-        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-    });
-    hash.is_multiple_of(SHARE)
-}
-
 fn replay_all(files: &[PathBuf]) -> Result<()> {
     let scratch = Scratch::new()?;
     let configuration = scratch.join("guard.toml");
     fs::write(&configuration, CONFIGURATION)?;
-    let (next, judged) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let problems = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..WORKERS {
-            scope.spawn(|| {
-                while let Some(path) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match replay(path, &configuration) {
-                        Ok(count) => _ = judged.fetch_add(count, Ordering::Relaxed),
-                        Err(error) => {
-                            let problem = format!("{}: {error:#}", path.display());
-                            problems.lock().expect("no worker panics").push(problem);
-                        }
-                    }
-                }
-            });
-        }
-    });
-    let problems = problems.into_inner().expect("no worker panics");
-    ensure!(problems.is_empty(), "{}", problems.join("\n"));
-    let judged = judged.into_inner();
+    let counts = each(files, |path| replay_twice(path, &configuration))?;
+    let judged: usize = counts.iter().sum();
     println!("{} files, {judged} packets judged, each twice", files.len());
     ensure!(judged > files.len(), "only {judged} packets were judged");
     Ok(())
 }
 
 /// Replays a file twice: how many of its packets were judged.
-fn replay(path: &Path, configuration: &Path) -> Result<usize> {
-    let [first, second] = [run(path, configuration)?, run(path, configuration)?];
+fn replay_twice(path: &Path, configuration: &Path) -> Result<usize> {
+    let run = || replay(path, configuration, FLAGS);
+    let [first, second] = [run()?, run()?];
     ensure!(first == second, "a second run says something else");
     let file = File::read(&fs::read(path)?);
     let said = String::from_utf8(first.stderr)?;
@@ -120,24 +84,6 @@ fn replay(path: &Path, configuration: &Path) -> Result<usize> {
     }
     let told: Value = serde_json::from_slice(&first.stdout).context("no JSON")?;
     compare(&told, &file)
-}
-
-fn run(path: &Path, configuration: &Path) -> Result<Output> {
-    let mut command = Command::new("timeout");
-    agent::without_settings(&mut command);
-    command.args(["--signal=KILL", TIMEOUT]);
-    command.arg(agent::binary()?).arg("replay").arg(path);
-    command.arg("--config").arg(configuration);
-    // Everything arrives.
-    command.args([
-        "--local",
-        "0.0.0.0/0",
-        "--local",
-        "::/0",
-        "--output",
-        "json",
-    ]);
-    command.output().context("cannot run guard")
 }
 
 /// What is told of each packet against what the host reads: how many were judged.

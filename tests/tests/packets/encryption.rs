@@ -299,6 +299,18 @@ const ROWS: &[Row] = &[
         "http2",
     ),
     row(
+        "http2, server first",
+        &[S(SETTINGS), C(HTTP2), Close],
+        "plaintext_served",
+        "http2",
+    ),
+    row(
+        "http to a server of http2",
+        &[S(SETTINGS), C(GET), Close],
+        "plaintext_attempt",
+        "http1",
+    ),
+    row(
         "grpc",
         &[C(HTTP2), S(SETTINGS), C(GRPC), S(&[1; 200]), Close],
         "plaintext_served",
