@@ -793,7 +793,7 @@ impl Ears for Kernel {
     #[inline(always)]
     fn speech(&self, end: End, head: Head, protocol: Protocol, client: Speech) -> Speech {
         let [a, b, c] = head.words;
-        let about = u64::from(head.filled) | (protocol as u64) << 32 | (client as u64) << 40;
+        let about = u64::from(head.filled) | (protocol as u64) << 32 | u64::from(client.0) << 40;
         if matches!(end, End::Server) {
             return Speech::numbered(guard_server(a, b, c, about));
         }
@@ -806,7 +806,7 @@ impl Ears for Kernel {
 
     #[inline(always)]
     fn step(&self, course: Course) -> Step {
-        let said = course.client as u32 | (course.server as u32) << 8;
+        let said = u32::from(course.client.0) | u32::from(course.server.0) << 8;
         let where_ = (course.stage as u32) << 16 | (course.told as u32) << 20;
         let step = guard_step(said | where_, course.protocol as u32);
         match step {
@@ -836,28 +836,28 @@ fn about(a: u64, b: u64, c: u64, about: u64) -> (Start, Protocol, Speech) {
 #[inline(never)]
 extern "C" fn guard_request(a: u64, b: u64, c: u64, facts: u64) -> u32 {
     let (start, _, _) = about(a, b, c, facts);
-    forget(speech::request::<Atomic>(&start) as u64) as u32
+    forget(speech::request::<Atomic>(&start).0.into()) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_greeting(a: u64, b: u64, c: u64, facts: u64) -> u32 {
     let (start, protocol, _) = about(a, b, c, facts);
-    forget(speech::greeting(&start, protocol) as u64) as u32
+    forget(speech::greeting(&start, protocol).0.into()) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_mail(a: u64, b: u64, c: u64, facts: u64) -> u32 {
     let (start, protocol, _) = about(a, b, c, facts);
-    forget(speech::mail::<Atomic>(&start, protocol) as u64) as u32
+    forget(speech::mail::<Atomic>(&start, protocol).0.into()) as u32
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_server(a: u64, b: u64, c: u64, facts: u64) -> u32 {
     let (start, protocol, client) = about(a, b, c, facts);
-    forget(speech::server(&start, protocol, client) as u64) as u32
+    forget(speech::server(&start, protocol, client).0.into()) as u32
 }
 
 #[unsafe(no_mangle)]
@@ -890,13 +890,34 @@ extern "C" fn guard_step(said: u32, protocol: u32) -> u32 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_search(sought: u32, at: u32, older: u64, newer: u64) -> u32 {
+    let mut words = [older, newer];
+    for part in 0..SEARCHED / PART {
+        let start = part * PART;
+        let found = guard_part(sought, at + start, words[0], words[1]);
+        if found != 0 {
+            return start + found;
+        }
+        // Of what comes next, this comes before.
+        let [older, newer, _] = Kernel::STRAY.bytes(at + start + PART - 16);
+        words = [older, newer];
+    }
+    0
+}
+
+/// Bytes that are searched in one call.
+const PART: u32 = 64;
+
+/// The same in the next few bytes: the verifier follows these once, not each kilobyte.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_part(sought: u32, at: u32, older: u64, newer: u64) -> u32 {
     let Some(hearing) = maps::hearing() else {
         return 0;
     };
     // SAFETY: as in `guard_find`.
     let len = unsafe { (*hearing).segment.text_len };
     let mut search = Search::new(Sought::numbered(sought), Window::new(older, newer));
-    for i in 0..SEARCHED {
+    for i in 0..PART {
         let place = at + i;
         if place >= len {
             break;

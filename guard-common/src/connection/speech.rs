@@ -13,139 +13,97 @@ use crate::{
 };
 
 /// What one side says.
+///
+/// A number, not an enumeration: the verifier would follow each of them through all that comes after
+/// it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Speech {
-    /// Too little to tell.
-    Pending = 0,
-    /// Enough to tell that it matches nothing.
-    Unknown,
-    /// A TLS ClientHello or ServerHello (RFC 8446 section 4).
-    Tls,
-    /// A ClientHello in the form of SSL 2 that offers TLS (RFC 5246 appendix E.2): weak.
-    OldTls,
-    /// A fatal TLS alert.
-    Alert,
-    /// A TLS alert that is a warning: a ServerHello may follow.
-    Warning,
-    /// An SSH version exchange (RFC 4253 section 4.2).
-    Ssh,
-    /// An HTTP/1 request line (RFC 9112 section 3).
-    Http1,
-    /// The same for a tunnel.
-    Connect,
-    /// The HTTP/2 preface with prior knowledge (RFC 9113 section 3.4).
-    Http2,
-    /// A Redis command.
-    Redis,
-    /// A PostgreSQL start-up message.
-    Postgres,
-    /// A PostgreSQL request for TLS or GSS encryption.
-    PostgresTls,
-    /// A MySQL log-in.
-    Mysql,
-    /// A MySQL request for TLS.
-    MysqlTls,
-    /// A command of SMTP, IMAP, POP or FTP that says who calls or what is wanted.
-    Command,
-    /// Any other line of theirs: what comes before TLS, too.
-    Hello,
-    /// A request of theirs for TLS.
-    StartTls,
-    /// PROXY protocol version 1: a line.
-    Proxy1,
-    /// PROXY protocol version 2.
-    Proxy2,
-    /// HTTP status 2xx.
-    HttpOk,
-    /// HTTP status 101.
-    HttpSwitch,
-    /// HTTP status 301 or 308.
-    HttpMoved,
-    /// HTTP status 400.
-    HttpBad,
-    /// Any other HTTP status.
-    HttpOther,
-    /// An HTTP/2 SETTINGS frame (RFC 9113 section 6.5).
-    Http2Settings,
-    /// A reply of Redis.
-    RedisReply,
-    /// PostgreSQL asks who calls, or goes on.
-    PostgresReply,
-    /// PostgreSQL refuses.
-    PostgresError,
-    /// A MySQL greeting.
-    MysqlGreeting,
-    /// A MySQL answer to a log-in.
-    MysqlReply,
-    /// MySQL refuses.
-    MysqlError,
-    /// A greeting of SMTP or FTP.
-    Greeting220,
-    /// A greeting of POP.
-    GreetingPop,
-    /// A greeting of IMAP.
-    GreetingImap,
-    /// Any answer of SMTP, IMAP, POP or FTP.
-    Reply,
-}
+pub struct Speech(pub u8);
 
+#[expect(
+    non_upper_case_globals,
+    reason = "they stand where the variants of an enumeration would"
+)]
 impl Speech {
-    /// Every speech, in the order of its number.
-    pub const ALL: [Self; 36] = [
-        Self::Pending,
-        Self::Unknown,
-        Self::Tls,
-        Self::OldTls,
-        Self::Alert,
-        Self::Warning,
-        Self::Ssh,
-        Self::Http1,
-        Self::Connect,
-        Self::Http2,
-        Self::Redis,
-        Self::Postgres,
-        Self::PostgresTls,
-        Self::Mysql,
-        Self::MysqlTls,
-        Self::Command,
-        Self::Hello,
-        Self::StartTls,
-        Self::Proxy1,
-        Self::Proxy2,
-        Self::HttpOk,
-        Self::HttpSwitch,
-        Self::HttpMoved,
-        Self::HttpBad,
-        Self::HttpOther,
-        Self::Http2Settings,
-        Self::RedisReply,
-        Self::PostgresReply,
-        Self::PostgresError,
-        Self::MysqlGreeting,
-        Self::MysqlReply,
-        Self::MysqlError,
-        Self::Greeting220,
-        Self::GreetingPop,
-        Self::GreetingImap,
-        Self::Reply,
-    ];
+    /// Too little to tell.
+    pub const Pending: Self = Self(0);
+    /// Enough to tell that it matches nothing.
+    pub const Unknown: Self = Self(1);
+    /// A TLS ClientHello or ServerHello (RFC 8446 section 4).
+    pub const Tls: Self = Self(2);
+    /// A ClientHello in the form of SSL 2 that offers TLS (RFC 5246 appendix E.2): weak.
+    pub const OldTls: Self = Self(3);
+    /// A fatal TLS alert.
+    pub const Alert: Self = Self(4);
+    /// A TLS alert that is a warning: a ServerHello may follow.
+    pub const Warning: Self = Self(5);
+    /// An SSH version exchange (RFC 4253 section 4.2).
+    pub const Ssh: Self = Self(6);
+    /// An HTTP/1 request line (RFC 9112 section 3).
+    pub const Http1: Self = Self(7);
+    /// The same for a tunnel.
+    pub const Connect: Self = Self(8);
+    /// The HTTP/2 preface with prior knowledge (RFC 9113 section 3.4).
+    pub const Http2: Self = Self(9);
+    /// A Redis command.
+    pub const Redis: Self = Self(10);
+    /// A PostgreSQL start-up message.
+    pub const Postgres: Self = Self(11);
+    /// A PostgreSQL request for TLS or GSS encryption.
+    pub const PostgresTls: Self = Self(12);
+    /// A MySQL log-in.
+    pub const Mysql: Self = Self(13);
+    /// A MySQL request for TLS.
+    pub const MysqlTls: Self = Self(14);
+    /// A command of SMTP, IMAP, POP or FTP that says who calls or what is wanted.
+    pub const Command: Self = Self(15);
+    /// Any other line of theirs: what comes before TLS, too.
+    pub const Hello: Self = Self(16);
+    /// A request of theirs for TLS.
+    pub const StartTls: Self = Self(17);
+    /// PROXY protocol version 1: a line.
+    pub const Proxy1: Self = Self(18);
+    /// PROXY protocol version 2.
+    pub const Proxy2: Self = Self(19);
+    /// HTTP status 2xx.
+    pub const HttpOk: Self = Self(20);
+    /// HTTP status 101.
+    pub const HttpSwitch: Self = Self(21);
+    /// HTTP status 301 or 308.
+    pub const HttpMoved: Self = Self(22);
+    /// HTTP status 400.
+    pub const HttpBad: Self = Self(23);
+    /// Any other HTTP status.
+    pub const HttpOther: Self = Self(24);
+    /// An HTTP/2 SETTINGS frame (RFC 9113 section 6.5).
+    pub const Http2Settings: Self = Self(25);
+    /// A reply of Redis.
+    pub const RedisReply: Self = Self(26);
+    /// PostgreSQL asks who calls, or goes on.
+    pub const PostgresReply: Self = Self(27);
+    /// PostgreSQL refuses.
+    pub const PostgresError: Self = Self(28);
+    /// A MySQL greeting.
+    pub const MysqlGreeting: Self = Self(29);
+    /// A MySQL answer to a log-in.
+    pub const MysqlReply: Self = Self(30);
+    /// MySQL refuses.
+    pub const MysqlError: Self = Self(31);
+    /// A greeting of SMTP or FTP.
+    pub const Greeting220: Self = Self(32);
+    /// A greeting of POP.
+    pub const GreetingPop: Self = Self(33);
+    /// A greeting of IMAP.
+    pub const GreetingImap: Self = Self(34);
+    /// Any answer of SMTP, IMAP, POP or FTP.
+    pub const Reply: Self = Self(35);
+    /// How many there are.
+    pub const COUNT: u8 = 36;
 
-    /// The speech with this number; [`Speech::Pending`] where there is none.
+    /// The speech with this number, of which the lowest eight bits count.
     #[inline(always)]
     #[must_use]
     pub const fn numbered(number: u32) -> Self {
-        // A table would need a bound that some verifiers do not follow.
-        macro_rules! numbered {
-            ($($speech:ident)+) => {
-                $(if number == Self::$speech as u32 { return Self::$speech; })+
-            };
-        }
-        numbered!(Unknown Tls OldTls Alert Warning Ssh Http1 Connect Http2 Redis Postgres
-            PostgresTls Mysql MysqlTls Command Hello StartTls Proxy1 Proxy2 HttpOk HttpSwitch
-            HttpMoved HttpBad HttpOther Http2Settings RedisReply PostgresReply PostgresError
-            MysqlGreeting MysqlReply MysqlError Greeting220 GreetingPop GreetingImap Reply);
-        Self::Pending
+        Self(number as u8)
     }
 
     /// A request that anybody on the way can read, by an exact signature.

@@ -331,7 +331,7 @@ impl Side {
     #[inline(always)]
     fn set_speech(&self, speech: Speech) {
         let filled = self.filled.get() & 0xff_ffff;
-        self.filled.set(filled | (speech as u32) << 24);
+        self.filled.set(filled | u32::from(speech.0) << 24);
     }
 
     /// Follows what comes without a gap.
@@ -800,7 +800,7 @@ impl Talk {
             }
         }
         let in_order = segment.behind() == side.next.get() || !word.has(Word::ANCHORED);
-        if segment.flags & TCP_FIN != 0 && (in_order || segment.by_host != 0) {
+        if segment.flags & TCP_FIN != 0 && in_order {
             match segment.end() {
                 End::Client => word.set(Word::CLIENT_FIN),
                 End::Server => word.set(Word::CLOSED),
