@@ -742,6 +742,17 @@ fn what_nobody_saw_begin_is_told_by_strong_signs_only() {
     stage.end();
 }
 
+/// Who says nothing for so long that it counts may yet speak.
+#[test]
+fn plaintext_is_found_behind_a_long_silence() {
+    let mut stage = Stage::new(SERVICES);
+    let conversation = stage.conversation(Way::Whole, false, FLAGS);
+    let (counts, _) = conversation.run(Opens::Shakes, &[Wait(75), C(GET), S(OK), Close]);
+    let expected = ["empty/unknown", "plaintext_served/http1"]
+        .map(|words| (format!("connections flags/{words}"), 1));
+    assert_eq!(counts, BTreeMap::from(expected));
+}
+
 /// A segment of an established connection.
 fn segment(port: u16, payload: impl AsRef<[u8]>) -> Packet {
     ack(A, port).flags(tcp::ACK | tcp::PSH).payload(payload)
