@@ -438,6 +438,11 @@ extern "C" fn guard_conclude(position: u32, outcome: u32) -> u32 {
         // Its segments are looked at one by one.
         return 0;
     }
+    if matches!(outcome, Outcome::Empty) && !word.has(Word::CLOSED) {
+        // It has been quiet, but may yet speak: like one that nobody saw begin.
+        talk.free();
+        return 0;
+    }
     let sampled = word.has(Word::SAMPLED) && !word.has(Word::CLOSED);
     let flag = |is_set, flag| if is_set { flag } else { 0 };
     let state = State(

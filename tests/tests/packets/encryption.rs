@@ -845,6 +845,16 @@ fn a_contradiction_is_never_encrypted_and_plaintext_in_it_is_refused() {
         let encrypted = "connections drops/encrypted/tls";
         assert_eq!(after.get(encrypted), before.get(encrypted), "{after:?}");
     }
+
+/// Who says nothing for so long that it counts may yet speak.
+#[test]
+fn plaintext_is_found_behind_a_long_silence() {
+    let mut stage = Stage::new(SERVICES);
+    let conversation = stage.conversation(Way::Whole, false, FLAGS);
+    let (counts, _) = conversation.run(Opens::Shakes, &[Wait(75), C(GET), S(OK), Close]);
+    let expected = ["empty/unknown", "plaintext_served/http1"]
+        .map(|words| (format!("connections flags/{words}"), 1));
+    assert_eq!(counts, BTreeMap::from(expected));
 }
 
 /// A segment of an established connection.
