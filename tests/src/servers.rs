@@ -1,5 +1,11 @@
 //! Real servers to protect.
 
+pub mod haproxy;
+pub mod openssl;
+pub mod postgres;
+pub mod redis;
+pub mod ssh;
+
 use std::{
     fmt::Write as _,
     fs,
@@ -30,22 +36,28 @@ impl Nginx {
     /// Starts one on all addresses of `namespace`, IPv4 and IPv6. It answers every request with
     /// `200 ok`.
     pub fn start(namespace: &Namespace, tls_ports: &[u16], plain_ports: &[u16]) -> Result<Self> {
+        let port = tls_ports
+            .iter()
+            .chain(plain_ports)
+            .next()
+            .context("nginx without a port")?;
+        let ok = nginx_server(&listens(tls_ports, " ssl"), &listens(plain_ports, ""));
+        Self::start_with(namespace, &ok, *port)
+    }
+
+    /// Starts one with these `server { … }` blocks, which listen on `port` among others.
+    pub fn start_with(namespace: &Namespace, servers: &str, port: u16) -> Result<Self> {
         let folder = Scratch::new()?;
         make_certificate(folder.path())?;
         let configuration = folder.join("nginx.conf");
-        fs::write(&configuration, nginx_configuration(tls_ports, plain_ports))
+        fs::write(&configuration, nginx_configuration(servers))
             .context("cannot write nginx.conf")?;
         let mut command = namespace.command("nginx");
         command
             .arg("-p")
             .arg(folder.path())
             .args(["-c", "nginx.conf", "-e", "error.log"]);
-        let port = tls_ports
-            .iter()
-            .chain(plain_ports)
-            .next()
-            .context("nginx without a port")?;
-        let ready = Ready::Port(SocketAddr::from((Ipv4Addr::LOCALHOST, *port)));
+        let ready = Ready::Port(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let server = Server::start(namespace, command, &folder.join("printed"), ready)?;
         Ok(Self { server, folder })
     }
@@ -87,13 +99,51 @@ pub fn make_certificate(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A configuration that touches nothing outside nginx's prefix.
-fn nginx_configuration(tls_ports: &[u16], plain_ports: &[u16]) -> String {
-    let mut listen = String::new();
-    let all = tls_ports.iter().map(|port| (port, " ssl"));
-    for (port, tls) in all.chain(plain_ports.iter().map(|port| (port, ""))) {
-        let _ = write!(listen, "listen {port}{tls}; listen [::]:{port}{tls}; ");
+/// A server of another kind, with a folder of its own, in which its certificate is.
+#[derive(Debug)]
+pub struct Daemon {
+    server: Server,
+    folder: Scratch,
+}
+
+impl Daemon {
+    /// Runs `command` until this is dropped, and waits until it accepts connections on `port`.
+    fn start(namespace: &Namespace, folder: Scratch, command: Command, port: u16) -> Result<Self> {
+        let ready = Ready::Port(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+        let server = Server::start(namespace, command, &folder.join("printed"), ready)?;
+        Ok(Self { server, folder })
     }
+
+    /// Its certificate, which a client may trust for [`HOST`].
+    pub fn certificate(&self) -> PathBuf {
+        self.folder.join("certificate.pem")
+    }
+
+    /// The process.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+}
+
+/// The `listen` directives of nginx for these ports, of IPv4 and IPv6, with these further words.
+pub fn listens(ports: &[u16], words: &str) -> String {
+    let mut listen = String::new();
+    for port in ports {
+        let _ = write!(listen, "listen {port}{words}; listen [::]:{port}{words}; ");
+    }
+    listen
+}
+
+/// A `server` block of nginx that answers `200 ok`, and serves what is published.
+fn nginx_server(tls: &str, plain: &str) -> String {
+    format!(
+        "server {{ {tls}{plain} location / {{ return 200 \"ok\\n\"; }} \
+         location /files/ {{ root .; }} }}"
+    )
+}
+
+/// A configuration that touches nothing outside nginx's prefix.
+fn nginx_configuration(servers: &str) -> String {
     format!(
         "daemon off; master_process off; pid nginx.pid; error_log error.log;
 events {{ worker_connections 4096; }}
@@ -102,7 +152,7 @@ http {{
     client_body_temp_path temp-body; proxy_temp_path temp-proxy; fastcgi_temp_path temp-fastcgi;
     uwsgi_temp_path temp-uwsgi; scgi_temp_path temp-scgi;
     ssl_certificate certificate.pem; ssl_certificate_key key.pem; ssl_session_cache off;
-    server {{ {listen} location / {{ return 200 \"ok\\n\"; }} location /files/ {{ root .; }} }}
+    {servers}
 }}
 "
     )
@@ -114,7 +164,8 @@ mod tests {
 
     #[test]
     fn nginx_listens_as_told() {
-        let text = nginx_configuration(&[8443], &[8080]);
+        let servers = nginx_server(&listens(&[8443], " ssl"), &listens(&[8080], ""));
+        let text = nginx_configuration(&servers);
         assert!(
             text.contains("listen 8443 ssl; listen [::]:8443 ssl; listen 8080; listen [::]:8080;")
         );

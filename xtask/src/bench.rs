@@ -19,6 +19,8 @@ use crate::{
 pub(crate) enum Bench {
     /// The packet path by test-runs: nanoseconds a packet, memory, loading, exactness of limits
     Micro(Micro),
+    /// A real server: requests a second with the check of encryption on and off, in two namespaces
+    Serving(Serving),
 }
 
 /// Settings of `bench micro`.
@@ -32,10 +34,22 @@ pub(crate) struct Micro {
     json: Option<PathBuf>,
 }
 
+/// Settings of `bench serving`.
+#[derive(Args)]
+pub(crate) struct Serving {
+    /// Runs of each kind with the check on, and as many with it off
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pairs: u16,
+    /// Seconds of each run
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=600))]
+    seconds: u16,
+}
+
 /// Returns only when the benchmark could not be started.
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Micro(micro) => micro.run(),
+        Bench::Serving(serving) => serving.run(),
     }
 }
 
@@ -43,19 +57,46 @@ impl Micro {
     fn run(&self) -> Result<ExitCode> {
         workspace::demand_root("bench micro", "loads eBPF programs")?;
         setup::for_build()?;
-        let mut cargo = workspace::cargo();
-        cargo.args(["build", "--release", "--package", "guard-tests"]);
-        cargo.args(["--bin", "micro"]);
-        workspace::run(&mut cargo)?;
-
-        let program = workspace::binary(Profile::Release, "micro")?;
-        let mut micro = Command::new(&program);
+        let mut micro = built("micro", &[])?;
         micro.arg("--rounds").arg(self.rounds.to_string());
         if let Some(file) = &self.json {
             micro.arg("--json").arg(file);
         }
-        // In place of xtask, so that Ctrl-C and the exit code are the benchmark's own.
-        let error = micro.exec();
-        Err(anyhow!("cannot start {}: {error}", program.display()))
+        replace_by(&mut micro)
     }
+}
+
+impl Serving {
+    fn run(&self) -> Result<ExitCode> {
+        workspace::demand_root(
+            "bench serving",
+            "makes network namespaces and loads eBPF programs",
+        )?;
+        setup::for_tests()?;
+        let mut serving = built("serving", &["guard"])?;
+        serving.env("GUARD_BIN", workspace::binary(Profile::Release, "guard")?);
+        serving.args(["--pairs", &self.pairs.to_string()]);
+        serving.args(["--seconds", &self.seconds.to_string()]);
+        replace_by(&mut serving)
+    }
+}
+
+/// Builds the benchmark, and `others` it needs, for release.
+fn built(benchmark: &str, others: &[&str]) -> Result<Command> {
+    let mut cargo = workspace::cargo();
+    cargo.args(["build", "--release"]);
+    cargo.args(["--package", "guard-userspace", "--package", "guard-tests"]);
+    for program in [&[benchmark], others].concat() {
+        cargo.args(["--bin", program]);
+    }
+    workspace::run(&mut cargo)?;
+    let program = workspace::binary(Profile::Release, benchmark)?;
+    Ok(Command::new(program))
+}
+
+/// In place of xtask, so that Ctrl-C and the exit code are the benchmark's own.
+fn replace_by(benchmark: &mut Command) -> Result<ExitCode> {
+    let error = benchmark.exec();
+    let program = benchmark.get_program().to_string_lossy();
+    Err(anyhow!("cannot start {program}: {error}"))
 }

@@ -55,6 +55,22 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("xz", "xz-utils", "archives of source packages"),
     tool("bzip2", "bzip2", "archives of source packages"),
     tool("tshark", "tshark", "another opinion of what captures hold"),
+    tool("haproxy", "haproxy", "a proxy that guard protects"),
+    tool(
+        "redis-server",
+        "redis-server",
+        "a database that guard protects",
+    ),
+    tool("redis-benchmark", "redis-tools", "its clients"),
+    tool(
+        "pg_ctlcluster",
+        "postgresql",
+        "a database that guard protects",
+    ),
+    tool("sshd", "openssh-server", "a server of another protocol"),
+    tool("ssh", "openssh-client", "its clients"),
+    tool("h2load", "nghttp2-client", "many clients of HTTP/2"),
+    tool("wrk", "wrk", "many clients of HTTP/1.1"),
 ];
 
 /// What the full tests run beside that.
@@ -70,8 +86,14 @@ pub(crate) const MACHINES: &[Tool] = &[
 /// Where Debian keeps the programs that are not on every user's `PATH`.
 const ADMIN_DIRS: &[&str] = &["/usr/local/sbin", "/usr/sbin", "/sbin"];
 
-/// The one package here that starts a service.
-const SERVICE: &str = "nginx";
+/// The packages here that start a service, and its name.
+const SERVICES: &[(&str, &str)] = &[
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("redis-server", "redis-server"),
+    ("postgresql", "postgresql"),
+    ("openssh-server", "ssh"),
+];
 
 const fn package(name: &'static str, purpose: &'static str) -> Package {
     Package { name, purpose }
@@ -120,12 +142,19 @@ pub(crate) fn install(wanted: &[Package]) -> Result<()> {
         say!("installing {}: {}", package.name, package.purpose);
     }
     progress::run("package lists", apt_get().arg("update"))?;
-    let quiet = names.contains(&SERVICE).then(|| Quiet::keep(SERVICE));
-    let quiet = quiet.transpose()?;
+    let quiet = Quiet::keep(services_of(&names))?;
     let mut install = apt_get();
     install.args(["install", "--yes", "--no-install-recommends"]);
     progress::run("packages", install.args(names))?;
-    quiet.map_or(Ok(()), Quiet::disable)
+    quiet.disable()
+}
+
+/// The services that come with these packages.
+fn services_of(packages: &[&str]) -> Vec<&'static str> {
+    let come = SERVICES
+        .iter()
+        .filter(|(package, _)| packages.contains(package));
+    come.map(|&(_, service)| service).collect()
 }
 
 /// Those of `wanted` that dpkg does not know as installed; all of them where there is no dpkg.
@@ -158,4 +187,23 @@ pub(crate) fn apt_get() -> Command {
     // A machine that just booted may be installing its own updates.
     apt_get.args(["--option", "DPkg::Lock::Timeout=300"]);
     apt_get
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_are_those_of_what_is_installed() {
+        let services = services_of(&["curl", "openssh-server", "nginx"]);
+        assert_eq!(services, ["nginx", "ssh"]);
+        assert!(services_of(&["curl"]).is_empty());
+    }
+
+    #[test]
+    fn who_brings_a_service_is_among_the_tools() {
+        for (package, _) in SERVICES {
+            assert!(TOOLS.iter().any(|tool| tool.package.name == *package));
+        }
+    }
 }
