@@ -845,6 +845,7 @@ fn a_contradiction_is_never_encrypted_and_plaintext_in_it_is_refused() {
         let encrypted = "connections drops/encrypted/tls";
         assert_eq!(after.get(encrypted), before.get(encrypted), "{after:?}");
     }
+}
 
 /// Who says nothing for so long that it counts may yet speak.
 #[test]
