@@ -70,7 +70,7 @@ fn assert_event(agent: &Agent, client: IpAddr) -> Result<()> {
     assert_eq!(says("service"), Some("api"), "{event}");
     assert_eq!(says("protocol"), Some("http1"), "{event}");
     assert_eq!(says("verdict"), Some("pass"), "{event}");
-    let port = field(&event, "port").and_then(serde_json::Value::as_u64);
+    let port = field(&event, "port").and_then(Value::as_u64);
     assert_eq!(port, Some(PLAIN_PORT.into()), "{event}");
     let request = says("request").unwrap_or_default();
     assert!(request.contains("GET /v1/orders"), "{event}");
