@@ -30,7 +30,7 @@ const SHARE: u32 = 7;
 /// Files at a time: half of a run is waiting for the kernel.
 const WORKERS: usize = 4;
 /// How long a file may take, in seconds.
-const TIMEOUT: &str = "120";
+const TIMEOUT: &str = "600";
 /// The longest frame that is judged: the longest IP packet behind an Ethernet header.
 const MOST_FRAME: usize = 65_535 + 14;
 
