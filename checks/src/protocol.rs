@@ -77,8 +77,8 @@ fn asks_by(method: &str, head: &[u8]) -> Option<Speech> {
         return None;
     };
     let connects = method == "CONNECT";
-    let is_target =
-        matches!(target, b'/' | b'*' | b'h' | b'H') || connects && target.is_ascii_graphic();
+    let is_target = matches!(target, b'/' | b'*' | b'h' | b'H' | b' ' | b'\t')
+        || connects && target.is_ascii_graphic();
     let speech = if connects {
         Speech::Connect
     } else {

@@ -127,7 +127,9 @@ fn find(segment: &Segment) -> Result<u32, Said> {
         let line = maps::settled(slot.set).ok_or(Said::Nothing)?;
         if let Some(found) = line.find(slot.tag) {
             let state = found.state();
-            if segment.flags & (TCP_FIN | TCP_RST) != 0 && !state.has(State::CLOSED) {
+            // Only of what the host itself ends it is sure that it ends.
+            let ends = segment.by_host != 0 && segment.flags & (TCP_FIN | TCP_RST) != 0;
+            if ends && !state.has(State::CLOSED) {
                 found.set(State(state.0 | State::CLOSED));
             }
             known(segment, state)?;
@@ -199,12 +201,14 @@ fn follow(segment: &Segment, talk: &Talk, position: u32, heard: Heard) -> Said {
         if said == Said::Reset && !proven {
             said = Said::Refused;
         }
-        if heard.has(Heard::FIRST) || !plaintext {
+        // Nobody is accused by what others can forge.
+        let is_sure = proven || talk.noted().has(Word::CONFIRMED);
+        if is_sure && (heard.has(Heard::FIRST) || !plaintext) {
             tell_request(talk, said);
         }
     }
     if matches!(said, Said::Refused | Said::Reset) && proven {
-        talk.note(Word::REFUSED);
+        talk.note::<Atomic>(Word::REFUSED);
     }
     let outcome = match heard.outcome() {
         None if said == Said::Reset && talk.settle::<Atomic>(talk.noted()) => {
@@ -296,15 +300,16 @@ fn find_or_begin(segment: &Segment, may_begin: bool) -> Option<u32> {
     if !may_begin {
         return None;
     }
-    let starts = openings.find(slot.tag);
-    let flags = if starts.known {
-        greets(segment, starts)?
-    } else if segment.payload_len != 0 && segment.flags & TCP_SYN == 0 {
+    let mut starts = openings.find(slot.tag);
+    let mut flags = 0;
+    match greets(segment, starts) {
+        Some(greeted) if starts.known => flags = greeted,
         // Somewhere in the middle: only who says something is listened to.
-        0
-    } else {
-        return None;
-    };
+        _ if segment.payload_len != 0 && segment.flags & TCP_SYN == 0 => {
+            starts = Starts::default();
+        }
+        _ => return None,
+    }
     let place = settle(set + talks.place::<Atomic>(flags & Word::CONFIRMED != 0, segment.now)?);
     let talk = maps::talk(place)?;
     if talk.is_taken() && !talk.noted().has(Word::SETTLED) {
@@ -313,7 +318,8 @@ fn find_or_begin(segment: &Segment, may_begin: bool) -> Option<u32> {
         }
         guard_conclude(place, Outcome::Blind as u32);
     }
-    let sampled = starts.known && events::agreed(EventClass::Sample, segment.now);
+    let is_taken_part_in = starts.known && flags & Word::CONFIRMED != 0;
+    let sampled = is_taken_part_in && events::agreed(EventClass::Sample, segment.now);
     let sampled = if sampled { Word::SAMPLED } else { 0 };
     talk.begin(segment, starts, flags | sampled);
     // The answer to a SYN with data is yet to come.
@@ -334,6 +340,9 @@ fn greets(segment: &Segment, starts: Starts) -> Option<u64> {
         (starts.server, starts.client)
     };
     if !is_near(segment.seq, own) && (answered || segment.by_client != 0) {
+        return None;
+    }
+    if segment.by_client == 0 && !is_near(segment.ack, starts.client) {
         return None;
     }
     let acknowledges = segment.flags & TCP_ACK != 0 && is_near(segment.ack, other);
@@ -367,7 +376,11 @@ extern "C" fn guard_shake() -> u32 {
         return 0;
     };
     if segment.by_client != 0 {
-        openings.called::<Atomic>(slot.tag, segment.seq, segment.now);
+        let former = openings.find(slot.tag);
+        // A handshake that the host has answered is only over when it answers another.
+        if segment.by_host != 0 || !former.known || former.server == 0 {
+            openings.called::<Atomic>(slot.tag, segment.seq, segment.now);
+        }
         // Only the host itself knows that what was there before is over.
         forget_former(segment, slot, Starts::default());
         return 0;
@@ -394,13 +407,11 @@ extern "C" fn guard_shake() -> u32 {
 /// Forgets a former connection of the same ends.
 #[inline(always)]
 fn forget_former(segment: &Segment, slot: Slot, starts: Starts) {
-    if let Some(found) = maps::settled(slot.set).and_then(|line| line.find(slot.tag))
-        && (segment.by_host != 0 || found.state().has(State::CLOSED))
-    {
-        found.free();
-    }
     if segment.by_host == 0 {
         return;
+    }
+    if let Some(found) = maps::settled(slot.set).and_then(|line| line.find(slot.tag)) {
+        found.free();
     }
     let set = maps::talk_set(slot.set);
     let Some(way) = Talks(|way| maps::talk(set + way)).find(segment.hash) else {
@@ -411,7 +422,7 @@ fn forget_former(segment: &Segment, slot: Slot, starts: Starts) {
         return;
     };
     if starts.known && talk.is_of(starts) {
-        return talk.answered(starts.server, segment.ack != starts.client);
+        return talk.answered::<Atomic>(starts.server, segment.ack != starts.client);
     }
     if talk.settle::<Atomic>(talk.noted()) {
         guard_conclude(position, talk.ending(talk.noted()) as u32);
@@ -419,28 +430,41 @@ fn forget_former(segment: &Segment, slot: Slot, starts: Starts) {
     talk.free();
 }
 
-/// Counts a connection, tells of it, and notes it among those that are known.
+/// Counts a connection, and tells of it. Of one in which the host takes no part nothing is said.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn guard_conclude(position: u32, outcome: u32) -> u32 {
+extern "C" fn guard_count(position: u32, outcome: u32) -> u32 {
     let Some(talk) = maps::talk(position) else {
         return 0;
     };
     let outcome = Outcome::numbered(outcome);
     let word = talk.noted();
-    let slot = Slot::from_hash(talk.hash());
     if word.has(Word::CONFIRMED) || settings::tells() {
         let service = u32::from(word.service_plus_one()).saturating_sub(1);
         maps::count_outcome(outcome_position(service, outcome, word.protocol()));
         tell_outcome(talk, word, outcome);
     }
-    if matches!(outcome, Outcome::Blind) && word.has(Word::REFUSES) {
-        // Its segments are looked at one by one.
+    0
+}
+
+/// Counts a connection, and notes it among those that are known.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_conclude(position: u32, outcome: u32) -> u32 {
+    guard_count(position, outcome);
+    let Some(talk) = maps::talk(position) else {
+        return 0;
+    };
+    let outcome = Outcome::numbered(outcome);
+    let word = talk.noted();
+    if !word.has(Word::CONFIRMED) && !settings::tells() {
+        // Whatever nobody confirms takes no place among those that are known.
+        talk.free();
         return 0;
     }
-    if matches!(outcome, Outcome::Empty) && !word.has(Word::CLOSED) {
-        // It has been quiet, but may yet speak: like one that nobody saw begin.
-        talk.free();
+    let slot = Slot::from_hash(talk.hash());
+    if matches!(outcome, Outcome::Blind) && word.has(Word::REFUSES) {
+        // Its segments are looked at one by one.
         return 0;
     }
     let sampled = word.has(Word::SAMPLED) && !word.has(Word::CLOSED);
@@ -484,9 +508,7 @@ extern "C" fn guard_expire(position: u32, now: u32) -> u32 {
     if talk.is_left(now, ticks_per_second) {
         talk.free();
     } else if let Some(outcome) = talk.expire::<Atomic>(now, ticks_per_second) {
-        talk.leave();
-        guard_conclude(position, outcome as u32);
-        talk.free();
+        guard_count(position, outcome as u32);
     }
     0
 }
@@ -581,7 +603,7 @@ fn sample(segment: &Segment, talk: &Talk) {
     }
     let word = talk.noted();
     let over = word.segments() >= SAMPLED_SEGMENTS || segment.flags & (TCP_FIN | TCP_RST) != 0;
-    if over && word.has(Word::SETTLED) {
+    if over && word.has(Word::SETTLED) && !word.has(Word::EXPIRED) {
         let slot = Slot::from_hash(segment.hash);
         if let Some(found) = maps::settled(slot.set).and_then(|line| line.find(slot.tag)) {
             found.set(State(found.state().0 & !State::SAMPLED));

@@ -85,7 +85,8 @@ impl Course {
             (S::Postgres, S::PostgresError) | (S::Redis | S::Postgres, S::Alert) => {
                 Step::Is(Outcome::Rejected)
             }
-            (S::Pending | S::Proxy1 | S::Proxy2, _) | (_, S::Pending | S::Warning) => Step::Stay,
+            (S::Pending | S::Proxy1 | S::Proxy2 | S::LineBreak, _)
+            | (_, S::Pending | S::Warning) => Step::Stay,
             (S::Redis | S::Postgres | S::Hello | S::StartTls | S::Command, _) => {
                 Step::Is(Outcome::PlaintextAttempt)
             }

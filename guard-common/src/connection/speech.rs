@@ -60,6 +60,8 @@ impl Speech {
     pub const Hello: Self = Self(16);
     /// A request of theirs for TLS.
     pub const StartTls: Self = Self(17);
+    /// A line break in front of a request, which servers ignore (RFC 9112 section 2.2).
+    pub const LineBreak: Self = Self(36);
     /// PROXY protocol version 1: a line.
     pub const Proxy1: Self = Self(18);
     /// PROXY protocol version 2.
@@ -97,7 +99,7 @@ impl Speech {
     /// Any answer of SMTP, IMAP, POP or FTP.
     pub const Reply: Self = Self(35);
     /// How many there are.
-    pub const COUNT: u8 = 36;
+    pub const COUNT: u8 = 37;
 
     /// The speech with this number, of which the lowest eight bits count.
     #[inline(always)]
@@ -218,6 +220,9 @@ pub fn greeting(start: &Start, protocol: Protocol) -> Speech {
     }
     if trial.is(proxy2(start)) {
         return Speech::Proxy2;
+    }
+    if trial.is(start.word_is(0x0d0a_4000_0000_0000, 0xffff_c000_0000_0000)) {
+        return Speech::LineBreak;
     }
     if trial.is(redis(start)) {
         return Speech::Redis;
@@ -432,9 +437,9 @@ pub fn request<W: Words>(start: &Start) -> Speech {
     let rest = start.beyond(W::forget(len) as u32 & 7);
     let (blank, target) = (rest.byte(0), rest.byte(1));
     let is_blank = !rest.has(1) || blank == b' ' || blank == b'\t';
-    // A path, an asterisk, or a URI; of a tunnel, whoever is to be called.
+    // A path, an asterisk, or a URI, perhaps behind more blanks; of a tunnel, whoever is to be called.
     let is_target = !rest.has(2)
-        || matches!(target, b'/' | b'*' | b'h' | b'H')
+        || matches!(target, b'/' | b'*' | b'h' | b'H' | b' ' | b'\t')
         || start.byte(0) == b'C' && target.is_ascii_graphic();
     if !is_blank || !is_target || !start.is_text() {
         Speech::Unknown
@@ -606,7 +611,11 @@ pub fn mail<W: Words>(start: &Start, protocol: Protocol) -> Speech {
         return Speech::Unknown;
     }
     let is_imap = matches!(protocol, Protocol::Imap);
-    let line = start.beyond(if is_imap { tag_len::<W>(start) } else { 0 });
+    let tag_len = if is_imap { tag_len::<W>(start) } else { 0 };
+    if is_imap && tag_len == 0 && start.has(16) {
+        return Speech::Unknown;
+    }
+    let line = start.beyond(tag_len);
     let (said, is_whole) = (line.words[0] | SMALL, line.has(8));
     if !is_whole && !has_line_end(line.words[0]) {
         return Speech::Pending;

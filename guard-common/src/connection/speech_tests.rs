@@ -126,7 +126,6 @@ const UNKNOWN: &[(&[u8], &str)] = &[
     (b"GETS / HTTP/1.1\r\n\r\n", "no method"),
     (b"PROPFIND / HTTP/1.1\r\n", "WebDAV, not one of the nine"),
     (b"POSTAL code 12345", "a word that starts like a method"),
-    (b"GET  / HTTP/1.1\r\n\r\n", "two blanks"),
     (b"GET\r\n/ HTTP/1.1\r\n\r\n", "a line break for a blank"),
     (b"GET / \xff\xfeTTP/1.1\r\n", "bytes above ASCII"),
     (b"GET /\0\0\0\0\0\0\0\0\0\0\0", "bytes below the tab"),

@@ -32,6 +32,8 @@ pub const TALK_WAYS: u32 = 4;
 pub const TEXT_LEN: u32 = 4096;
 /// Seconds without a segment after which a connection is given up.
 pub const IDLE_SECONDS: u32 = 60;
+/// Seconds without a segment after which one that has counted loses its place.
+pub const LEFT_SECONDS: u32 = 600;
 /// Seconds after which a request without an answer has none.
 pub const UNANSWERED_SECONDS: u32 = 10;
 
@@ -43,6 +45,10 @@ const BEHIND: u32 = 1 << 16;
 const HTTP2_GREETING: u32 = 128;
 /// Bytes of a TLS alert.
 const WARNING_LEN: u32 = 7;
+/// Bytes of a line break.
+const LINE_BREAK_LEN: u32 = 2;
+/// Times that a word is exchanged in vain before it is left.
+const TRIES: u32 = 4;
 /// Prefixes in front of a head that are stepped over in one segment.
 const PREFIXES: u32 = 3;
 
@@ -391,29 +397,29 @@ impl Talk {
         Word(self.word.get())
     }
 
-    /// Notes something more; a race with the other program may undo it.
+    /// Notes something more.
     #[inline(always)]
-    pub fn note(&self, flag: u64) {
-        self.word.set(self.word.get() | flag);
+    pub fn note<W: Words>(&self, flag: u64) {
+        // Whoever came between has written once, or twice.
+        for _ in 0..TRIES {
+            let was = self.word.get();
+            if W::exchange(&self.word, was, was | flag) {
+                break;
+            }
+        }
     }
 
     /// Of a connection whose first sentence came with its SYN: where the server starts, and whether
     /// it has taken the sentence, which it does only from whom it knows (RFC 7413 section 4.2).
     #[inline(always)]
-    pub fn answered(&self, server: u32, taken: bool) {
+    pub fn answered<W: Words>(&self, server: u32, taken: bool) {
         if !self.noted().has(Word::SERVER_ANCHORED | Word::SERVER_SPOKE) {
             self.server.begin(server);
-            self.note(Word::SERVER_ANCHORED);
+            self.note::<W>(Word::SERVER_ANCHORED);
         }
         if taken {
-            self.note(Word::CONFIRMED);
+            self.note::<W>(Word::CONFIRMED);
         }
-    }
-
-    /// Samples no more of it.
-    #[inline(always)]
-    pub fn leave(&self) {
-        self.word.set(self.word.get() & !Word::SAMPLED);
     }
 
     /// Bytes from the first one of whoever sends it to a segment, modulo 2^32.
@@ -491,12 +497,17 @@ impl Talk {
         if segment.payload_len != 0 || segment.flags & (TCP_FIN | TCP_RST) != 0 {
             self.last.set(segment.now);
         }
-        if segment.by_host != 0 {
+        // A reset answers anybody.
+        if segment.by_host != 0 && segment.flags & TCP_RST == 0 {
             word.set(Word::CONFIRMED);
         }
         if segment.payload_len != 0 {
             word.speaks(segment.end());
             word.count_segment();
+            if was.has(Word::EXPIRED) {
+                // It goes on after all: what comes of it counts, too.
+                word.clear(Word::EXPIRED | Word::SETTLED);
+            }
         }
         if was.has(Word::ANCHORED) {
             (Listens::FromTheStart, word)
@@ -516,13 +527,17 @@ impl Talk {
             Some(Outcome::Encrypted) if word.has(Word::EVADED) => Some(Outcome::Unknown),
             outcome => outcome,
         };
-        let settles = outcome.is_some() && !was.has(Word::SETTLED);
+        let settles = outcome.is_some() && !word.has(Word::SETTLED);
         if settles {
             word.set(Word::SETTLED);
         }
         let client = self.client.speech();
         let asks = segment.payload_len != 0 && matches!(segment.end(), End::Client);
-        let plaintext = asks && client.is_plaintext_request();
+        // Where plaintext is refused, so is what asks for a tunnel in clear, and who contradicts
+        // himself: no honest client does.
+        let is_refused = matches!(client, Speech::Connect) || word.has(Word::EVADED);
+        let plaintext =
+            asks && (client.is_plaintext_request() || is_refused && word.has(Word::REFUSES));
         let first = plaintext && !was.has(Word::FLAGGED);
         if first {
             word.set(Word::FLAGGED);
@@ -637,6 +652,7 @@ impl Talk {
                 word.set_stage(Stage::Turns);
                 MYSQL_TLS_LEN
             }
+            Speech::LineBreak => LINE_BREAK_LEN,
             Speech::Warning => WARNING_LEN,
             _ => 0,
         };
@@ -653,7 +669,12 @@ impl Talk {
     pub fn judge<E: Ears>(&self, segment: &Segment, ears: &E, word: Word) -> Progress {
         let mut word = word;
         let (side, _) = self.sides(segment.end());
-        if segment.payload_len != 0 {
+        // What is refused does not reach the server, which goes on waiting for it.
+        let client = self.client.speech();
+        let refused = matches!(segment.end(), End::Client)
+            && word.has(Word::REFUSES)
+            && (client.is_plaintext_request() || matches!(client, Speech::Connect));
+        if segment.payload_len != 0 && !refused {
             side.follow(segment);
             side.ack.set(segment.ack);
         }
@@ -830,15 +851,16 @@ impl Talk {
         })
     }
 
-    /// Whether it is known what it is, and it has been quiet for too long at tick `now`.
+    /// Whether it has counted, and been quiet for so long at tick `now` that its place is free.
     #[inline(always)]
     #[must_use]
     pub fn is_left(&self, now: u32, ticks_per_second: u32) -> bool {
         let quiet = elapsed(self.last.get(), now);
-        self.noted().has(Word::SETTLED) && quiet >= IDLE_SECONDS.saturating_mul(ticks_per_second)
+        self.noted().has(Word::SETTLED) && quiet >= LEFT_SECONDS.saturating_mul(ticks_per_second)
     }
 
-    /// What it was, when it has been quiet for too long at tick `now`.
+    /// What it was so far, when it has been quiet for so long at tick `now` that it counts. It keeps
+    /// its place, and counts once more should it go on.
     #[inline(always)]
     pub fn expire<W: Words>(&self, now: u32, ticks_per_second: u32) -> Option<Outcome> {
         let was = self.noted();
@@ -849,10 +871,11 @@ impl Talk {
         } else {
             IDLE_SECONDS
         };
-        if quiet < seconds.saturating_mul(ticks_per_second) {
+        if quiet < seconds.saturating_mul(ticks_per_second) || was.has(Word::SETTLED) {
             return None;
         }
-        self.settle::<W>(was).then_some(outcome)
+        let expired = was.0 | Word::SETTLED | Word::EXPIRED;
+        W::exchange(&self.word, was.0, expired).then_some(outcome)
     }
 
     /// Notes that it is known what it is. Whether nobody did before.
@@ -862,7 +885,3 @@ impl Talk {
         !was.has(Word::SETTLED) && W::exchange(&self.word, was.0, settled)
     }
 }
-
-#[cfg(test)]
-#[path = "talk_tests.rs"]
-mod tests;

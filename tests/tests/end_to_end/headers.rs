@@ -15,7 +15,7 @@ use lab::{
     stage::{NOBODY, NOBODY_V6, Stage},
 };
 
-use crate::{PLAIN_PORT, Site, TLS_PORT, packets, stop, wait_for_event, wait_for_packets};
+use crate::{PLAIN_PORT, Site, TLS_PORT, packets, stop, wait_for_packets};
 
 /// Frames of each kind: no more than the sender prepares, since the stack takes off tags where they
 /// are, and a frame that is sent again goes without them.
@@ -56,7 +56,7 @@ fn tags_hide_no_plaintext() -> Result<()> {
             .service_vlan(5)
             .vlan(6);
         Flood::new(request.build(), 1).run(&stage.client)?;
-        wait_for_event(&agent, "plaintext", NOBODY)?;
+        wait_for_packets(&agent, "pass", "plaintext", 1)?;
         assert_eq!(packets(&agent, "pass", "plaintext")?, 1, "{mode}");
         stop(agent)?;
     }

@@ -111,6 +111,12 @@ fn a_syn_flood_takes_no_connection() {
     for number in 0..WAITING {
         crowd.shake(number);
     }
+    // And some of which it is known what they are, and which were closed by nobody.
+    let known = WAITING + FLOOD..WAITING + FLOOD + WAITING;
+    for number in known.clone() {
+        crowd.shake(number);
+        crowd.speak(number);
+    }
     for number in WAITING..WAITING + FLOOD {
         let payload: &[u8] = if number % 2 == 0 { b"" } else { CLIENT_HELLO };
         crowd.segment(number, true, tcp::SYN, [0, 0], payload);
@@ -122,9 +128,17 @@ fn a_syn_flood_takes_no_connection() {
     for number in 0..WAITING {
         crowd.speak(number);
     }
-    assert_eq!(crowd.evicted(), 0);
-    assert_eq!(crowd.count(Outcome::Encrypted), u64::from(WAITING));
-    assert_eq!(crowd.count(Outcome::Blind), 0);
+    // Nobody was forgotten: data of theirs changes nothing.
+    for number in known {
+        let said = CLIENT_HELLO.len() as u32 + 1;
+        crowd.segment(number, true, DATA, [said, 1], b"0123456789abcdef");
+        crowd.segment(number, false, DATA, [said, 17], b"0123456789abcdef");
+    }
+    crowd.pass(Duration::from_secs(90));
+    crowd.rig.kernel.sweep().expect("a sweep");
+    let mut expected = [0; Outcome::COUNT];
+    expected[Outcome::Encrypted as usize] = 2 * u64::from(WAITING);
+    assert_eq!((crowd.evicted(), crowd.counts()), (0, expected));
 }
 
 /// Connections that end make room for others, and each counts once.

@@ -249,7 +249,7 @@ impl<'r> Conversation<'r> {
         packet.tcp(self.ports[end], self.ports[1 - end])
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         *self.now += time;
         let now_ns = self.now.as_nanos() as u64;
         let clock = self.rig.kernel.set_manual_clock(now_ns);

@@ -97,7 +97,9 @@ impl Row {
     fn needs_text(&self) -> bool {
         let is_told = ["rejected", "redirected"].contains(&self.verdict);
         let told = is_told && !self.name.contains("answered by") && self.protocol == "http1";
-        told || ["websocket", "grpc"].contains(&self.protocol) || self.name.contains("PROXY 1")
+        told || ["websocket", "grpc"].contains(&self.protocol)
+            || self.name.contains("PROXY 1")
+            || self.name.contains("line break")
     }
 }
 
@@ -237,8 +239,14 @@ const ROWS: &[Row] = &[
         "http1",
     ),
     row(
+        "http behind a line break",
+        &[C(b"\r\nGET / HTTP/1.1\r\n\r\n"), S(OK), Close],
+        "plaintext_served",
+        "http1",
+    ),
+    row(
         "http, not answered in time",
-        &[C(GET), Wait(12), S(OK), Close],
+        &[C(GET), Wait(12), Close],
         "plaintext_attempt",
         "http1",
     ),
@@ -773,6 +781,12 @@ fn forged_segments_cut_no_connection() {
         talk.segment(1, DATA, SERVER_HELLO, 0);
         talk.next[1] = server.wrapping_add(SERVER_HELLO.len() as u32);
         talk.send(0, flags, numbers, payload);
+        // And once more, with a SYN behind it: whatever was forgotten would be begun anew.
+        talk.send(0, tcp::SYN, [client.wrapping_add(1 << 30), 0], b"");
+        talk.segment(0, DATA, b"\x17\x03\x03\0\x01x", 0);
+        talk.segment(1, DATA, b"\x17\x03\x03\0\x01x", 0);
+        talk.pass(Duration::from_secs(90));
+        talk.rig.kernel.sweep().expect("a sweep");
         let of = |verdict: &str| format!("connections resets/{verdict}/tls");
         let counts = talk.rig.counts();
         let count = |name: &str| {
@@ -780,7 +794,77 @@ fn forged_segments_cut_no_connection() {
             count(&counts) - count(&before)
         };
         assert_eq!(count(&of("encrypted")), 1, "{name}: {counts:?}");
+        let all = |counts: &Counts| -> u64 {
+            let of_connections = counts
+                .iter()
+                .filter(|(name, _)| name.starts_with("connections"));
+            of_connections.map(|(_, count)| count).sum()
+        };
+        assert_eq!(all(&counts) - all(&before), 1, "{name}: {counts:?}");
         assert_eq!(count("reset/plaintext packets"), 0, "{name}: {counts:?}");
+    }
+}
+
+/// What a client may do to have its request in clear taken for something else.
+#[test]
+fn no_trick_gets_a_request_past_a_service_that_drops_it() {
+    const DATA: u8 = tcp::ACK | tcp::PSH;
+    let mut stage = Stage::new(SERVICES);
+    // Segments: flags, numbers behind those of the handshake, and a payload.
+    type Sent = (u8, [u32; 2], &'static [u8]);
+    let tricks: [(&str, &[Sent]); 6] = [
+        (
+            "a second SYN",
+            &[
+                (tcp::SYN, [1 << 30, 0], b""),
+                (tcp::ACK, [0, 0], b""),
+                (DATA, [0, 0], GET.split_at(1).0),
+                (DATA, [1, 0], GET.split_at(1).1),
+            ],
+        ),
+        (
+            "a hello that the stack does not take, then the request from its second byte on",
+            &[
+                (DATA, [0, 0], CLIENT_HELLO),
+                (DATA, [1, 0], GET.split_at(1).1),
+                (DATA, [0, 0], GET.split_at(1).0),
+            ],
+        ),
+        (
+            "a reset that the stack does not take, and a SYN",
+            &[
+                (DATA, [0, 0], GET),
+                (tcp::RST, [GET.len() as u32, 0], b""),
+                (tcp::SYN, [1 << 30, 0], b""),
+                (DATA, [0, 0], GET.split_at(1).0),
+                (DATA, [1, 0], GET.split_at(1).1),
+            ],
+        ),
+        ("a tunnel first", &[(DATA, [0, 0], CONNECT)]),
+        (
+            "a line break first",
+            &[(DATA, [0, 0], b"\r\nGET / HTTP/1.1\r\n\r\n")],
+        ),
+        (
+            "many blanks",
+            &[(DATA, [0, 0], b"GET      / HTTP/1.1\r\n\r\n")],
+        ),
+    ];
+    for (name, sent) in tricks {
+        let mut talk = stage.conversation(Way::Whole, false, 8443);
+        talk.segment(0, tcp::SYN, b"", 0);
+        talk.next[0] = talk.next[0].wrapping_add(1);
+        talk.segment(1, tcp::SYN | tcp::ACK, b"", 0);
+        talk.next[1] = talk.next[1].wrapping_add(1);
+        if name != "a second SYN" {
+            talk.segment(0, tcp::ACK, b"", 0);
+        }
+        let [client, server] = talk.next;
+        for (flags, [seq, ack], payload) in sent {
+            let numbers = [client.wrapping_add(*seq), server.wrapping_add(*ack)];
+            talk.send(0, *flags, numbers, payload);
+        }
+        assert_eq!(talk.passed.last(), Some(&false), "{name}");
     }
 }
 
@@ -847,15 +931,34 @@ fn a_contradiction_is_never_encrypted_and_plaintext_in_it_is_refused() {
     }
 }
 
-/// Who says nothing for so long that it counts may yet speak.
+/// Who is quiet for so long that it counts may yet go on, and counts once more.
 #[test]
-fn plaintext_is_found_behind_a_long_silence() {
+fn a_long_silence_hides_nothing() {
     let mut stage = Stage::new(SERVICES);
-    let conversation = stage.conversation(Way::Whole, false, FLAGS);
-    let (counts, _) = conversation.run(Opens::Shakes, &[Wait(75), C(GET), S(OK), Close]);
-    let expected = ["empty/unknown", "plaintext_served/http1"]
-        .map(|words| (format!("connections flags/{words}"), 1));
-    assert_eq!(counts, BTreeMap::from(expected));
+    let silences: [(&[Does], [&str; 2]); 3] = [
+        (
+            &[Wait(75), C(GET), S(OK), Close],
+            ["empty/unknown", "plaintext_served/http1"],
+        ),
+        (
+            &[C(GET), Wait(12), S(OK), Close],
+            ["plaintext_attempt/http1", "plaintext_served/http1"],
+        ),
+        (
+            &[C(&GET[..2]), Wait(75), C(&GET[2..]), S(OK), Close],
+            ["unknown/unknown", "plaintext_served/http1"],
+        ),
+    ];
+    for (does, words) in silences {
+        let conversation = stage.conversation(Way::Whole, false, FLAGS);
+        let (counts, _) = conversation.run(Opens::Shakes, does);
+        let expected = words.map(|words| (format!("connections flags/{words}"), 1));
+        assert_eq!(counts, BTreeMap::from(expected), "{does:?}");
+    }
+    let refused = stage.conversation(Way::Whole, false, 8443);
+    let does = [C(&GET[..2]), Wait(75), C(&GET[2..])];
+    let (_, passed) = refused.run(Opens::Shakes, &does);
+    assert_eq!(passed, [true, true, true, false]);
 }
 
 /// A segment of an established connection.

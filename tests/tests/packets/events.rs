@@ -11,7 +11,7 @@ use guard_common::{
 use lab::frames::{Packet, tcp};
 
 use crate::{
-    case::{ack, case, check, drops, from, passes, syn, udp},
+    case::{HOST_V4, ack, case, check, drops, from, leaves, passes, syn, udp},
     rig::{MANUAL, Rig},
 };
 
@@ -163,6 +163,15 @@ fn request_from(source_port: u16, port: u16, payload: &[u8]) -> Packet {
         .payload(payload)
 }
 
+/// What the host has said before in that connection: it takes part in it.
+fn said_to(source_port: u16, port: u16) -> Packet {
+    Packet::ipv4(HOST_V4, A)
+        .tcp(port, source_port)
+        .flags(tcp::ACK | tcp::PSH)
+        .sequence(1, 7)
+        .payload("well?")
+}
+
 fn request(port: u16, payload: &[u8]) -> Packet {
     request_from(40_001, port, payload)
 }
@@ -184,6 +193,7 @@ fn plaintext_is_told_with_its_first_bytes() {
     ] {
         for (payload, source_port) in payloads.into_iter().zip(40_001..) {
             let frame = request_from(source_port, port, payload).build();
+            told.rig.sends(&said_to(source_port, port).build());
             let bytes = told.of(&frame, passes);
             let shown = payload.len().min(EXCERPT_LEN);
             assert_eq!(bytes.len(), size_of::<Event>() + shown);
@@ -214,6 +224,7 @@ fn in_dry_run_events_say_so() {
     let mut told = Told::new(&format!("dry_run = true\n{CONFIGURATION}"));
     let event = decode(&told.of(&udp("198.51.100.7").build(), true));
     assert_eq!(event.verdict, Verdict::WouldDrop as u8);
+    told.rig.sends(&said_to(40_001, 8443).build());
     let event = decode(&told.of(&request(8443, REQUEST.as_bytes()).build(), true));
     assert_eq!(event.verdict, Verdict::WouldDrop as u8);
 }
@@ -239,7 +250,8 @@ fn a_second_has_a_budget_for_each_class() {
     let denied = || drops(udp("198.51.100.7"), Reason::Deny);
     let plaintext = |source_port| {
         let packet = request_from(source_port, 8443, REQUEST.as_bytes());
-        drops(packet, Reason::Plaintext)
+        let said = leaves(said_to(source_port, 8443));
+        [said, drops(packet, Reason::Plaintext).told_of()]
     };
     check(
         CONFIGURATION,
@@ -259,7 +271,7 @@ fn a_second_has_a_budget_for_each_class() {
             case(
                 "a flood of one class leaves the other its budget",
                 (0..20)
-                    .map(plaintext)
+                    .flat_map(plaintext)
                     .chain([denied().times(50).suppressed(30)])
                     .chain([denied().suppressed(1)]),
             ),

@@ -99,6 +99,8 @@ impl Word {
 
     /// Its service refuses plaintext.
     pub const REFUSES: u64 = 1 << 31;
+    /// It was quiet for so long that it was counted, and may yet go on.
+    pub const EXPIRED: u64 = 1 << 57;
 
     const PROTOCOL: u32 = 1;
     const SPEAKER: u32 = 8;
@@ -198,6 +200,11 @@ impl Word {
     #[inline(always)]
     pub(super) const fn set(&mut self, flag: u64) {
         self.0 |= flag;
+    }
+
+    #[inline(always)]
+    pub(super) const fn clear(&mut self, flag: u64) {
+        self.0 &= !flag;
     }
 
     #[inline(always)]
