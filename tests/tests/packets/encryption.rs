@@ -805,13 +805,14 @@ fn forged_segments_cut_no_connection() {
     }
 }
 
+/// A segment: flags, numbers behind those of the handshake, and a payload.
+type Sent = (u8, [u32; 2], &'static [u8]);
+
 /// What a client may do to have its request in clear taken for something else.
 #[test]
 fn no_trick_gets_a_request_past_a_service_that_drops_it() {
     const DATA: u8 = tcp::ACK | tcp::PSH;
     let mut stage = Stage::new(SERVICES);
-    // Segments: flags, numbers behind those of the handshake, and a payload.
-    type Sent = (u8, [u32; 2], &'static [u8]);
     let tricks: [(&str, &[Sent]); 6] = [
         (
             "a second SYN",
