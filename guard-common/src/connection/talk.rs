@@ -504,7 +504,7 @@ impl Talk {
         if segment.payload_len != 0 {
             word.speaks(segment.end());
             word.count_segment();
-            if was.has(Word::EXPIRED) {
+            if was.has(Word::EXPIRED) && was.has(Word::ANCHORED) {
                 // It goes on after all: what comes of it counts, too.
                 word.clear(Word::EXPIRED | Word::SETTLED);
             }
@@ -527,8 +527,12 @@ impl Talk {
             Some(Outcome::Encrypted) if word.has(Word::EVADED) => Some(Outcome::Unknown),
             outcome => outcome,
         };
-        let settles = outcome.is_some() && !word.has(Word::SETTLED);
+        // Of one that nobody saw begin, only what is more than blind counts once more.
+        let is_strong = matches!(outcome, Some(Outcome::Encrypted | Outcome::PlaintextServed));
+        let again = word.has(Word::EXPIRED) && is_strong;
+        let settles = outcome.is_some() && (!word.has(Word::SETTLED) || again);
         if settles {
+            word.clear(Word::EXPIRED);
             word.set(Word::SETTLED);
         }
         let client = self.client.speech();
