@@ -73,7 +73,7 @@ pub struct IpPacket {
     pub fragment: bool,
     /// It claims to come from where it goes to.
     pub land: bool,
-    /// A number for where it goes to: see [`local`].
+    /// A number for where it goes to: see `local`.
     pub local: u32,
     /// What follows the IP headers.
     pub kind: Kind,
@@ -233,8 +233,10 @@ struct Ip {
     payload: Payload,
 }
 
-pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
-pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// Number of IPv4 among the protocols over Ethernet.
+pub const ETHERTYPE_IPV4: u16 = 0x0800;
+/// Number of IPv6 among them.
+pub const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ETHERTYPE_VLAN: u16 = 0x8100;
 const ETHERTYPE_QINQ: u16 = 0x88a8;
 const PROTOCOL_HOP_BY_HOP: u8 = 0;
@@ -252,9 +254,12 @@ const PROTOCOL_MOBILITY: u8 = 135;
 const ETHERNET_LEN: usize = 14;
 const VLAN_LEN: usize = 4;
 const MAX_VLAN_TAGS: usize = 2;
-pub(crate) const IPV4_LEN: usize = 20;
-pub(crate) const IPV6_LEN: usize = 40;
-const TCP_LEN: usize = 20;
+/// Bytes of an IPv4 header without options.
+pub const IPV4_LEN: usize = 20;
+/// Bytes of an IPv6 header without extensions.
+pub const IPV6_LEN: usize = 40;
+/// Bytes of a TCP header without options.
+pub const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 const ICMPV6_LEN: usize = 4;
 /// The sender has nothing more to say.

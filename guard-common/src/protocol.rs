@@ -2,7 +2,7 @@
 
 /// A protocol.
 ///
-/// To add one: a variant here and its word, then its signatures in `connection/speech.rs`.
+/// To add one: a variant here and its word, then its signatures in `connection/speech/`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Protocol {

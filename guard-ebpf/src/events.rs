@@ -10,7 +10,7 @@ use guard_common::{
 
 use crate::{maps, packet::XdpFrame, pipeline::Refused, settings};
 
-/// Tells of a packet that was refused. Plaintext has told already: [`plaintext`].
+/// Tells of a packet that was refused. Plaintext has told already, where it was heard.
 #[inline(always)]
 pub(crate) fn refused(frame: &XdpFrame<'_>, facts: &Facts, reason: Reason) {
     if reason == Reason::Plaintext || !agreed(EventClass::Refused, facts.now) {

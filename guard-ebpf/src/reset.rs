@@ -12,19 +12,17 @@ use aya_ebpf::{
 };
 use guard_common::{
     connection::settled::State,
-    departure::Departure,
-    packet::{Address, Frame, PROTOCOL_TCP, TCP_ACK, TCP_RST, link},
+    departure::{self, Departure},
+    packet::{
+        Address, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Frame, IPV4_LEN, IPV6_LEN, PROTOCOL_TCP, TCP_ACK,
+        TCP_LEN, TCP_RST, link,
+    },
     source::{self, Slot},
     wire::ServicePort,
 };
 
 use crate::{departure::Departing, maps, packet::XdpFrame, settings};
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
-const IPV4_LEN: usize = 20;
-const IPV6_LEN: usize = 40;
-const TCP_LEN: usize = 20;
 /// Header bytes that are looked at, link layer and VLAN tags included.
 const HEADERS_LEN: u32 = 22 + 60 + 20;
 /// Hops that a segment may take.
@@ -49,7 +47,7 @@ impl Bytes {
     }
 }
 
-/// Makes a segment one that resets its connection. Zero when its headers cannot be reached.
+/// See [`reset`]; not zero when it is done.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_reset(ctx: *mut xdp_md) -> u32 {
@@ -70,7 +68,8 @@ extern "C" fn guard_reset(ctx: *mut xdp_md) -> u32 {
     rewritten.is_some().into()
 }
 
-/// The segment as a packet of its own that this program makes of another.
+/// Makes the segment that is judged one that resets its connection; false when its headers cannot
+/// be reached.
 #[inline(always)]
 pub(crate) fn reset(ctx: &XdpContext) -> bool {
     guard_reset(ctx.as_ptr().cast()) != 0
@@ -163,7 +162,8 @@ pub(crate) fn arrives(ctx: &TcContext) -> i32 {
     TC_ACT_UNSPEC
 }
 
-/// Whether a segment breaks off a connection whose client is refused.
+/// Whether a segment breaks off a connection whose client is refused. A reset of the client's own
+/// with an acknowledgement looks the same, and is answered with one.
 #[inline(always)]
 fn is_ours(ctx: &TcContext) -> bool {
     let frame = Departing::new(ctx);
@@ -181,7 +181,7 @@ fn is_ours(ctx: &TcContext) -> bool {
     if maps::service_port(port).flags & ServicePort::RESET == 0 {
         return false;
     }
-    let Some((source, local)) = ends(&frame) else {
+    let Some((source, local)) = departure::arrival(&frame) else {
         return false;
     };
     let ports = segment.ports.rotate_left(16);
@@ -189,12 +189,6 @@ fn is_ours(ctx: &TcContext) -> bool {
     let slot = Slot::from_hash(hash);
     let found = maps::settled(slot.set).and_then(|line| line.find(slot.tag));
     found.is_some_and(|found| found.state().has(State::REFUSED))
-}
-
-/// Where a packet comes from, and a number for where it goes to.
-#[inline(always)]
-fn ends(frame: &Departing<'_>) -> Option<([u64; 2], u32)> {
-    guard_common::departure::arrival(frame)
 }
 
 /// Swaps the ends of a segment that resets, which is to go `back` or has gone.

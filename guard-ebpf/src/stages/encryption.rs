@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Flags that change what is known of a connection.
-pub(crate) const NOTABLE: u8 = TCP_SYN | TCP_FIN | TCP_RST;
+const NOTABLE: u8 = TCP_SYN | TCP_FIN | TCP_RST;
 
 /// Finds out what a connection is. Plaintext where encryption is required is flagged: the packet
 /// passes under that reason, or is refused, as the service says.

@@ -162,13 +162,19 @@ impl<'r> Conversation<'r> {
         }
     }
 
-    fn shake(&mut self, fast: &[u8]) {
+    /// A handshake; `fast` comes with the SYN.
+    pub(crate) fn shake(&mut self, fast: &[u8]) {
+        self.call(fast);
+        self.segment(0, tcp::ACK, b"", 0);
+    }
+
+    /// The same without its last segment.
+    pub(crate) fn call(&mut self, fast: &[u8]) {
         self.segment(0, tcp::SYN, fast, 0);
         let behind = 1 + fast.len() as u32;
         self.next[0] = self.next[0].wrapping_add(behind);
         self.segment(1, tcp::SYN | tcp::ACK, b"", 0);
         self.next[1] = self.next[1].wrapping_add(1);
-        self.segment(0, tcp::ACK, b"", 0);
     }
 
     fn says(&mut self, end: usize, text: &[u8]) {

@@ -2,7 +2,11 @@
 //! follow each other, or by a request line and a status line.
 
 use super::{Ears, Progress, Segment, Side, Talk, Word, is_behind};
-use crate::connection::{End, Outcome, head::Head, speech::Speech};
+use crate::connection::{
+    End, Outcome,
+    head::{HEAD_LEN, Head},
+    speech::Speech,
+};
 
 /// Segments with a payload after which nothing is expected any more.
 const PATIENCE: u32 = 64;
@@ -62,7 +66,7 @@ impl Talk {
         side.ack.set(segment.ack);
         follow_records(side, segment, ears);
         let mut head = Head::EMPTY;
-        head.put(0, ears.bytes(0), segment.text_len.min(super::HEAD_LEN));
+        head.put(0, ears.bytes(0), segment.text_len.min(HEAD_LEN));
         let speech = ears.speech(segment.end(), head, word.protocol(), Speech::Http1);
         let client_asked = matches!(self.client.speech(), Speech::Http1);
         match (segment.end(), speech) {

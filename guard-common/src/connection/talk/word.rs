@@ -76,8 +76,6 @@ impl Word {
     pub const ANSWERED: u64 = 1 << 19;
     /// The server broke it off.
     pub const SERVER_RESET: u64 = 1 << 20;
-    /// The client has nothing more to say.
-    pub const CLIENT_FIN: u64 = 1 << 21;
     /// It is over.
     pub const CLOSED: u64 = 1 << 22;
     /// It is known what it is, and counted.
@@ -86,8 +84,6 @@ impl Word {
     pub const SAMPLED: u64 = 1 << 24;
     /// User space was told of a request in clear.
     pub const FLAGGED: u64 = 1 << 25;
-    /// The client has said something.
-    pub const CLIENT_SPOKE: u64 = 1 << 26;
     /// The server has said something.
     pub const SERVER_SPOKE: u64 = 1 << 27;
     /// It is known where the server's first byte is.
@@ -96,7 +92,6 @@ impl Word {
     pub const PREFIXED: u64 = 1 << 29;
     /// What its client asks for is refused.
     pub const REFUSED: u64 = 1 << 30;
-
     /// Its service refuses plaintext.
     pub const REFUSES: u64 = 1 << 31;
     /// It was quiet for so long that it was counted, and may yet go on.
@@ -225,7 +220,7 @@ impl Word {
     #[inline(always)]
     pub(super) const fn speaks(&mut self, end: End) {
         let (speaker, flag) = match end {
-            End::Client => (FirstSpeaker::Client, Self::CLIENT_SPOKE),
+            End::Client => (FirstSpeaker::Client, 0),
             End::Server => (FirstSpeaker::Server, Self::SERVER_SPOKE),
         };
         if self.0 >> Self::SPEAKER & 3 == 0 {

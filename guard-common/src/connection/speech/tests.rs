@@ -5,6 +5,7 @@ use std::vec::Vec;
 use proptest::{collection, prelude::*, sample};
 
 use super::*;
+use crate::connection::head::Head;
 
 fn start(payload: &[u8]) -> Start {
     head(payload).start()
