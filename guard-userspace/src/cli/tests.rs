@@ -1,5 +1,5 @@
 use super::*;
-use crate::config::{Config, Encryption};
+use crate::config::{Config, Encryption, OnPlaintext};
 
 fn command(line: &str) -> Command {
     parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{line}: {error}"))
