@@ -5,7 +5,9 @@ use crate::{
     addresses::{Filter, Ipv4Line, Ipv6Line},
     limit::Limit,
     ranges::{Ipv4Range, Ipv6Range, Root},
-    wire::{Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings, Variables},
+    wire::{
+        Bypass, Counter, EventBudget, ServiceIpv4, ServiceIpv6, ServicePort, Settings, Variables,
+    },
 };
 
 macro_rules! plain_data {
@@ -18,6 +20,7 @@ macro_rules! plain_data {
 }
 
 plain_data!(
+    Bypass,
     Counter,
     EventBudget,
     Filter,

@@ -10,8 +10,9 @@ use crate::{
     reason::{Reason, Verdict},
 };
 
-/// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 6;
+/// Version of everything in this file. Pins live under it. Whoever changes what the values of a map
+/// mean that outlives a program raises its layout in `guard-userspace/src/kernel/estate.rs` too.
+pub const ABI_VERSION: u32 = 7;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -34,10 +35,35 @@ pub enum Clock {
     Manual = 2,
 }
 
+impl Clock {
+    /// Every clock.
+    pub const ALL: [Self; 3] = [Self::Jiffies, Self::Coarse, Self::Manual];
+
+    /// The stable word users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Jiffies => "jiffies",
+            Self::Coarse => "coarse",
+            Self::Manual => "manual",
+        }
+    }
+}
+
 /// Binary digits that a clock of nanoseconds drops to make ticks.
 pub const COARSE_TICK_SHIFT: u32 = 20;
 /// Nanoseconds of a tick of the coarse and the manual clock.
 pub const COARSE_TICK_NS: u64 = 1 << COARSE_TICK_SHIFT;
+
+/// What lets everything pass for a while, whatever else is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Bypass {
+    /// Tick from which on it is over, not wrapped; zero when there is none.
+    pub until: u64,
+    /// The same in seconds since 1970, for those who look.
+    pub until_unix: u64,
+}
 
 /// Everything the program is told once, when it is loaded. The verifier takes it as constant and
 /// deletes what is switched off.
@@ -529,6 +555,7 @@ const _: () = {
     assert!(size_of::<Limit>() == 24);
     assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 32);
     assert!(size_of::<Variables>() == 16);
+    assert!(size_of::<Bypass>() == 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

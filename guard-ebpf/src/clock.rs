@@ -8,14 +8,20 @@ use crate::{maps, settings};
 /// The running tick. It wraps: only differences mean something.
 #[inline(always)]
 pub(crate) fn now() -> u32 {
+    ticks() as u32
+}
+
+/// The running tick, which does not wrap.
+#[inline(always)]
+pub(crate) fn ticks() -> u64 {
     const JIFFIES: u32 = Clock::Jiffies as u32;
     const COARSE: u32 = Clock::Coarse as u32;
 
     match settings::clock() {
-        JIFFIES => jiffies() as u32,
+        JIFFIES => jiffies(),
         // SAFETY: the helper takes nothing and touches nothing.
-        COARSE => (unsafe { bpf_ktime_get_coarse_ns() } >> COARSE_TICK_SHIFT) as u32,
-        _ => (maps::manual_clock_ns() >> COARSE_TICK_SHIFT) as u32,
+        COARSE => (unsafe { bpf_ktime_get_coarse_ns() }) >> COARSE_TICK_SHIFT,
+        _ => maps::manual_clock_ns() >> COARSE_TICK_SHIFT,
     }
 }
 

@@ -20,9 +20,9 @@ use guard_common::{
     ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
     source::Slot,
     wire::{
-        Budget, Counter, EventBudget, EventClass, Evicted, Ipv4Word, Ipv6Words, MAX_INTERFACES,
-        OUTCOME_COUNTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits,
-        ServicePort, Variables,
+        Budget, Bypass, Counter, EventBudget, EventClass, Evicted, Ipv4Word, Ipv6Words,
+        MAX_INTERFACES, OUTCOME_COUNTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6,
+        ServiceLimits, ServicePort, Variables,
     },
 };
 
@@ -210,6 +210,17 @@ static HEADERS: PerCpuArray<Headers> = PerCpuArray::with_max_entries(1, 0);
 /// Flagged and refused packets. Program writes, agent reads.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
+
+/// Until when everything passes. Agent writes, programs read; they do so only of packets that would
+/// be refused.
+#[map]
+static BYPASS: Array<Bypass> = Array::with_max_entries(1, 0);
+
+/// The tick until which everything passes.
+#[inline(always)]
+pub(crate) fn bypassed_until() -> u64 {
+    BYPASS.get(0).map_or(0, |bypass| bypass.until)
+}
 
 /// Index of the interface at `position`, zero when there is none.
 #[inline(always)]

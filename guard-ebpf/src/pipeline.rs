@@ -28,7 +28,7 @@ pub(crate) enum Refusal {
 }
 
 impl Refused {
-    /// What refusing means: in dry-run nothing is dropped.
+    /// What refusing means: in dry-run nothing is dropped, nor while everything is let pass.
     #[inline(always)]
     pub(crate) fn verdict() -> Verdict {
         Self::verdict_of(false)
@@ -37,7 +37,8 @@ impl Refused {
     /// The same, of a connection that is broken off, perhaps.
     #[inline(always)]
     pub(crate) fn verdict_of(reset: bool) -> Verdict {
-        match (settings::dry_run(), reset) {
+        let spares = settings::dry_run() || maps::bypassed_until() > clock::ticks();
+        match (spares, reset) {
             (true, false) => Verdict::WouldDrop,
             (true, true) => Verdict::WouldReset,
             (false, false) => Verdict::Drop,

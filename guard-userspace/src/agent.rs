@@ -2,22 +2,23 @@
 
 mod book;
 mod claims;
+mod detach;
 mod interfaces;
 mod offenders;
 mod reload;
 mod state;
+mod trial;
 mod warnings;
 
 use std::{
-    collections::{BTreeSet, hash_map::RandomState},
+    collections::BTreeSet,
     future::pending,
-    hash::BuildHasher as _,
     net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinSet,
@@ -34,16 +35,19 @@ use self::{
 use crate::{
     bans::Bans,
     cli::RunFlags,
-    config::Config,
+    config::{Config, OnStop},
+    control::Reload,
     doctor,
     events::Events,
     findings::Findings,
     http,
     interface::{self, Change, Interface, InterfaceError, Watch},
-    kernel::{Kernel, Pins, Plan, measure_tick},
+    kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
 };
+
+pub use self::detach::detach;
 
 /// How often the ring buffer is read: it is filled without waking anybody.
 const EVENT_INTERVAL: Duration = Duration::from_millis(100);
@@ -62,13 +66,15 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     doctor::demand_capabilities("guard run")?;
     let claims = Claims::take(&config)?;
     let found = interface::lookup(&config.interfaces).await?;
-    found.iter().try_for_each(interfaces::refuse_unfit)?;
+    let place = Place::open(&config.bpffs)?;
+    let refuse = |found| interfaces::refuse_unfit(found, place.as_ref());
+    found.iter().try_for_each(refuse)?;
     let watch = Watch::new(&config.interfaces).await?;
 
-    let clock = Clock {
-        tick: measure_tick()?,
-        hash_seed: random_seed(),
-    };
+    let estate = place
+        .as_ref()
+        .and_then(|place| Estate::find(place, &config.state_dir));
+    let clock = Clock::of(estate.as_ref())?;
     let mut over = Over {
         ending: config.take_ending(),
         book: Book::load(&config.state_dir, book::now())?,
@@ -78,7 +84,10 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         warnings: Vec::new(),
     };
     let plan = clock.plan(&config, &mut over);
-    let mut kernel = load(&config, &plan)?;
+    let mut kernel = match (place, &estate) {
+        (Some(place), Some(estate)) => Kernel::inherit(&plan, place, estate)?,
+        (place, _) => Kernel::load(&plan, place)?,
+    };
     let ring = kernel.take_events()?;
     let interfaces = config.interfaces.clone();
     let services = config
@@ -93,22 +102,37 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let findings = Arc::new(Mutex::new(Findings::default()));
     let events = Events::new(ring, interfaces, services, key, Arc::clone(&findings));
 
+    let trial = flags.confirm;
     let rules = Rules { config, over };
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
+    agent.settle(estate.as_ref())?;
     agent.lock().look_for_administrators(None);
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),
         "protecting"
     );
+    if let Some(lasts) = trial {
+        agent.try_out(lasts);
+    }
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
-    protect(&agent, events, watch, &mut stop, &mut hangup).await;
+    let ended = protect(&agent, events, watch, &mut stop, &mut hangup).await;
     // First, so that whoever takes the lock next finds the interfaces free.
-    agent.detach();
+    let on_stop = agent.end(ended);
     agent.end_bans();
     servers.shutdown().await;
-    info!("stopped: programs detached, everything passes");
+    match on_stop {
+        OnStop::Keep => {
+            info!("stopped: the programs stay attached and go on; `guard detach` takes them off");
+        }
+        OnStop::Detach => info!("stopped: programs detached, everything passes"),
+    }
+    ensure!(
+        ended == Ended::Told,
+        "nobody confirmed it in time, so everything is undone: `guard confirm` within the time of \
+         --confirm keeps it"
+    );
     Ok(())
 }
 
@@ -133,25 +157,6 @@ impl Stop {
             _ = self.interrupt.recv() => "SIGINT",
         }
     }
-}
-
-fn load(config: &Config, plan: &Plan) -> Result<Kernel> {
-    let pins = Pins::possible(&config.bpffs).then_some(config.bpffs.as_path());
-    if pins.is_none() {
-        warn!(
-            folder = %config.bpffs.display(),
-            "no BPF file system there, so maps are not pinned: `mount -t bpf bpf /sys/fs/bpf`"
-        );
-    }
-    Kernel::load(plan, pins)
-}
-
-/// Unpredictable words: the standard library keys its hashers from the system's randomness.
-fn random_seed() -> [u64; 2] {
-    [
-        RandomState::new().hash_one(0),
-        RandomState::new().hash_one(1),
-    ]
 }
 
 /// Starts the servers. They end with the set.
@@ -182,7 +187,7 @@ async fn protect(
     watch: Watch,
     stop: &mut Stop,
     hangup: &mut Signal,
-) {
+) -> Ended {
     let mut watch = Some(watch);
     let mut rounds = interval(EVENT_INTERVAL);
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -194,17 +199,20 @@ async fn protect(
             signal = stop.wait() => {
                 agent.ban(&events.drain(now_ms()));
                 info!(signal, "stopping");
-                return;
+                return Ended::Told;
             }
             _ = rounds.tick() => agent.ban(&events.drain(now_ms())),
             _ = looks.tick() => {
                 agent.expire_entries();
                 agent.end_bans();
                 agent.sweep();
+                if agent.end_trial() {
+                    return Ended::Unconfirmed;
+                }
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.
-            _ = hangup.recv() => drop(agent.reload()),
+            _ = hangup.recv() => drop(agent.reload(Reload::default())),
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,
@@ -217,6 +225,15 @@ async fn protect(
     }
 }
 
+/// Why the agent ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// It was told to.
+    Told,
+    /// It was on trial, and nobody has confirmed it.
+    Unconfirmed,
+}
+
 /// Milliseconds since 1970.
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -225,9 +242,10 @@ fn now_ms() -> u64 {
 
 /// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.
 async fn look(agent: &Agent, blind: &mut bool) {
+    let program_id = agent.program_id();
     match interface::find(agent.interface_names()).await {
         Ok(found) => {
-            agent.attend(&found);
+            agent.attend(&found, program_id);
             *blind = false;
             if let Ok(own) = own_addresses(&found).await {
                 agent.protect_own(own);

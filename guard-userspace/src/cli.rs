@@ -10,8 +10,9 @@ use clap::{
 };
 
 pub use self::flags::{
-    AddFlags, AgentFlags, CheckFlags, DoctorFlags, EntryCommand, ExplainFlags, LogFormat, Never,
-    OutputFormat, ReloadFlags, RemoveFlags, ReplayFlags, RunFlags, StatusFlags, UnbanFlags,
+    AddFlags, AgentFlags, BypassCommand, BypassFlags, CheckFlags, DetachFlags, DoctorFlags,
+    EntryCommand, ExplainFlags, LogFormat, OutputFormat, ReloadFlags, RemoveFlags, ReplayFlags,
+    RunFlags, StatusFlags, UnbanFlags,
 };
 
 mod flags;
@@ -116,6 +117,13 @@ pub enum Command {
     Unban(UnbanFlags),
     /// Say which entry decides for a source, and what the verdict would be
     Explain(ExplainFlags),
+    /// Let everything pass for a while, whatever is configured
+    #[command(subcommand)]
+    Bypass(BypassCommand),
+    /// Keep what `run --confirm` or `reload --confirm` has put on trial
+    Confirm(AgentFlags),
+    /// Take off what a stopped or killed agent has left attached
+    Detach(DetachFlags),
     /// Have the running agent read its configuration again; a bad one is refused and the old stays
     Reload(ReloadFlags),
     /// Show what was found lately: plaintext, credentials in clear, weak TLS; newest last
@@ -127,13 +135,8 @@ pub enum Command {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 9] = [
+const UNBUILT: [(&str, &str); 6] = [
     ("top", "`guard status` shows the same once"),
-    (
-        "bypass",
-        "to let everything pass, restart `guard run` with --dry-run",
-    ),
-    ("confirm", "what `guard run` puts in force stays in force"),
     (
         "services",
         "`guard status` shows the services and their encryption",
@@ -143,7 +146,6 @@ const UNBUILT: [(&str, &str); 9] = [
         "`guard status` shows the services and their encryption",
     ),
     ("report", "`guard status --output json` has what is known"),
-    ("detach", "`guard run` detaches when it stops"),
     ("completions", "`guard help` lists commands and flags"),
     ("man", "`guard help` lists commands and flags"),
 ];

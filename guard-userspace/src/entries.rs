@@ -304,7 +304,7 @@ impl Banned {
 }
 
 /// A time in seconds since 1970, for people.
-fn time_text(seconds: u64) -> String {
+pub(crate) fn time_text(seconds: u64) -> String {
     let time = i64::try_from(seconds).ok();
     let time = time.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     time.map_or_else(|| "?".to_owned(), |time| time.to_string())

@@ -13,6 +13,7 @@ use axum::{
 };
 
 use crate::{
+    control::{Bypass, Reload},
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     findings::Told,
     metrics,
@@ -26,7 +27,11 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The agent at this moment.
     fn status(&self) -> anyhow::Result<Status>;
     /// Reads the configuration again and puts it in force.
-    fn reload(&self) -> anyhow::Result<Done>;
+    fn reload(&self, reload: Reload) -> anyhow::Result<Done>;
+    /// Keeps what is on trial.
+    fn confirm(&self) -> anyhow::Result<Done>;
+    /// Lets everything pass for a while, or enforces again.
+    fn bypass(&self, bypass: Bypass) -> anyhow::Result<Done>;
     /// Changes a list.
     fn edit(&self, edit: Edit) -> anyhow::Result<Done>;
     /// The entries of a list.
@@ -57,6 +62,8 @@ pub(crate) fn control<S: Source>(source: Arc<S>) -> Router {
     Router::new()
         .route("/v1/status", get(serve_status::<S>))
         .route("/v1/reload", post(reload::<S>))
+        .route("/v1/confirm", post(confirm::<S>))
+        .route("/v1/bypass", post(bypass::<S>))
         .route("/v1/entries", post(edit::<S>))
         .route("/v1/entries/{list}", get(entries::<S>))
         .route("/v1/bans", get(bans::<S>))
@@ -88,8 +95,16 @@ async fn serve_status<S: Source>(State(source): State<Arc<S>>) -> Response {
     }
 }
 
-async fn reload<S: Source>(State(source): State<Arc<S>>) -> Response {
-    done(source.reload())
+async fn reload<S: Source>(State(source): State<Arc<S>>, Json(request): Json<Reload>) -> Response {
+    done(source.reload(request))
+}
+
+async fn confirm<S: Source>(State(source): State<Arc<S>>) -> Response {
+    done(source.confirm())
+}
+
+async fn bypass<S: Source>(State(source): State<Arc<S>>, Json(request): Json<Bypass>) -> Response {
+    done(source.bypass(request))
 }
 
 async fn edit<S: Source>(State(source): State<Arc<S>>, Json(edit): Json<Edit>) -> Response {

@@ -6,6 +6,7 @@ mod bans;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod doctor;
 pub mod entries;
 pub mod events;

@@ -33,6 +33,7 @@ struct Families {
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
     bans: IntGaugeVec,
+    bypass: IntGaugeVec,
     map_capacity: IntGaugeVec,
     map_entries: IntGaugeVec,
     reload_successful: IntGaugeVec,
@@ -102,6 +103,11 @@ impl Families {
             rules: gauge("guard_rules", "Rules in force in the kernel.", &["list"])?,
             rules_configured: gauge("guard_rules_configured", "Rules configured.", &["list"])?,
             bans: gauge("guard_bans", "Sources that are banned.", &[])?,
+            bypass: gauge(
+                "guard_bypass",
+                "Whether everything passes by `guard bypass`, 1 or 0.",
+                &[],
+            )?,
             map_capacity: gauge(
                 "guard_map_capacity",
                 "Entries that fit in a table of the kernel side.",
@@ -157,6 +163,9 @@ impl Families {
         self.bans
             .with_label_values(NONE)
             .set(gauge_value(status.bans));
+        self.bypass
+            .with_label_values(NONE)
+            .set(status.bypass_until.is_some().into());
         for map in &status.maps {
             self.map_capacity
                 .with_label_values(&[&map.map])

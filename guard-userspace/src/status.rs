@@ -10,6 +10,8 @@ use guard_common::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::entries::time_text;
+
 /// The agent at one moment.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Status {
@@ -21,6 +23,15 @@ pub struct Status {
     pub uptime_seconds: u64,
     /// `enforce` or `dry-run`.
     pub mode: String,
+    /// `detach` or `keep`: what becomes of the protection when the agent ends.
+    #[serde(default)]
+    pub on_stop: String,
+    /// Until when everything passes, in seconds since 1970.
+    #[serde(default)]
+    pub bypass_until: Option<u64>,
+    /// When what is in force is undone unless it is confirmed, in seconds since 1970.
+    #[serde(default)]
+    pub trial_until: Option<u64>,
     /// Every configured interface.
     pub interfaces: Vec<InterfaceStatus>,
     /// Every service.
@@ -183,6 +194,20 @@ impl Status {
             duration_text(self.uptime_seconds),
             self.pid
         )?;
+        if let Some(until) = self.bypass_until {
+            let until = time_text(until);
+            writeln!(
+                text,
+                "BYPASS: everything passes until {until}; `guard bypass off` ends it"
+            )?;
+        }
+        if let Some(until) = self.trial_until {
+            let until = time_text(until);
+            writeln!(
+                text,
+                "on trial: undone at {until} unless `guard confirm` comes before"
+            )?;
+        }
         for warning in &self.warnings {
             writeln!(text, "warning: {warning}")?;
         }

@@ -65,7 +65,7 @@ impl Drop for Guard {
     }
 }
 
-fn lock_state(folder: &Path) -> Result<File> {
+pub(super) fn lock_state(folder: &Path) -> Result<File> {
     make_folder(folder, 0o700, "--state-dir")?;
     let path = folder.join("agent.lock");
     let file = OpenOptions::new()

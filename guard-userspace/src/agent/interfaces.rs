@@ -4,15 +4,18 @@
 //! is said of that in the log, the status and the metrics is what the kernel says, asked again and
 //! again, not what was once done.
 
-use std::time::{Duration, Instant};
+use std::{
+    mem,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tracing::{error, info};
 
 use crate::{
-    config::XdpMode,
-    interface::Interface,
-    kernel::{Attachment, Kernel, Mode, PROGRAM},
+    config::{Config, OnStop, XdpMode},
+    interface::{AttachedMode, Interface},
+    kernel::{Attachment, Hook, Kernel, Mode, PROGRAM, Place, Port},
 };
 
 /// After a failure to attach, it is tried again after this pause, then after twice as long.
@@ -23,6 +26,8 @@ const LAST_PAUSE: Duration = Duration::from_mins(1);
 /// The configured interfaces, by position.
 pub(super) struct Interfaces {
     mode: XdpMode,
+    /// The programs shall outlive the agent.
+    lasts: bool,
     all: Vec<Guarded>,
 }
 
@@ -49,22 +54,76 @@ enum State {
 }
 
 impl Interfaces {
-    /// Attaches to every interface, or to none.
-    pub(super) fn attach(kernel: &mut Kernel, found: &[Interface], mode: XdpMode) -> Result<Self> {
-        let mut all = Vec::new();
+    /// Attaches to every interface, or to none. What an earlier agent has left there is taken over,
+    /// and stays there whatever goes wrong.
+    pub(super) fn attach(
+        kernel: &mut Kernel,
+        found: &[Interface],
+        config: &Config,
+    ) -> Result<Self> {
+        let lasts = config.on_stop == OnStop::Keep;
+        let mut interfaces = Self {
+            mode: config.xdp_mode,
+            lasts,
+            all: Vec::new(),
+        };
+        let mut adopted = Vec::new();
         for (interface, position) in found.iter().zip(0..) {
-            let Interface { name, index, .. } = interface;
-            let attachment = kernel.attach(position, name, *index, mode)?;
-            info!(iface = name, mode = attachment.mode.name(), "attached");
-            all.push(Guarded {
-                name: name.clone(),
-                state: State::Protected {
-                    index: *index,
-                    attachment,
-                },
-            });
+            let port = Port {
+                name: &interface.name,
+                index: interface.index,
+                lasts,
+            };
+            let left = kernel.place().and_then(|place| left_on(place, interface));
+            let attached = match left {
+                Some(mode) => kernel.adopt(position, port, mode),
+                None => kernel.attach(position, port, config.xdp_mode),
+            };
+            match attached {
+                Ok(attachment) => {
+                    let mode = attachment.mode.name();
+                    let how = if left.is_some() {
+                        "taken over"
+                    } else {
+                        "attached"
+                    };
+                    info!(iface = interface.name, mode, "{how}");
+                    adopted.push(left.is_some());
+                    interfaces.all.push(Guarded::new(interface, attachment));
+                }
+                Err(error) => {
+                    for (guarded, _) in interfaces
+                        .all
+                        .iter_mut()
+                        .zip(adopted)
+                        .filter(|(_, left)| *left)
+                    {
+                        guarded.leave();
+                    }
+                    return Err(error.into());
+                }
+            }
         }
-        Ok(Self { mode, all })
+        interfaces.remove_strays(kernel);
+        Ok(interfaces)
+    }
+
+    /// Takes off what an earlier agent has left on interfaces that are not configured any more, and
+    /// pins of links whose interface is gone.
+    fn remove_strays(&self, kernel: &Kernel) {
+        let Some(place) = kernel.place() else { return };
+        for left in place.links() {
+            let is_ours = self.all.iter().any(|guarded| {
+                matches!(&guarded.state, State::Protected { index, .. } if *index == left.interface)
+            });
+            if !is_ours {
+                info!(
+                    index = left.interface, hook = %left.hook,
+                    "taking off what an earlier agent left on an interface that is not configured"
+                );
+                left.remove();
+            }
+        }
     }
 
     /// Takes the program off every interface.
@@ -74,25 +133,32 @@ impl Interfaces {
         }
     }
 
+    /// Leaves the programs where they are.
+    pub(super) fn leave(&mut self) {
+        for guarded in &mut self.all {
+            guarded.leave();
+        }
+    }
+
+    /// Whether the programs shall outlive the agent from now on. Holds from the next hand-over.
+    pub(super) fn shall_last(&mut self, on_stop: OnStop) {
+        self.lasts = on_stop == OnStop::Keep;
+    }
+
     /// Puts the program of `next` in the place of that of `current`, on every interface or on none.
     pub(super) fn hand_over(&mut self, current: &mut Kernel, next: &mut Kernel) -> Result<()> {
-        let mut done = 0;
-        let mut handed = Ok(());
+        let lasts = self.lasts;
+        let mut all = self.all.iter_mut();
+        let Some(error) = all.find_map(|guarded| guarded.hand_over(next, lasts).err()) else {
+            return Ok(());
+        };
+        // Also where it failed: some of its programs may have been replaced.
         for guarded in &mut self.all {
-            handed = guarded.hand_over(next);
-            if handed.is_err() {
-                break;
-            }
-            done += 1;
+            guarded
+                .hand_over(current, lasts)
+                .context("going back to the program that was there")?;
         }
-        if handed.is_err() {
-            for guarded in &mut self.all[..done] {
-                guarded
-                    .hand_over(current)
-                    .context("going back to the program that was there")?;
-            }
-        }
-        handed
+        Err(error)
     }
 
     /// Every one, by position.
@@ -112,12 +178,12 @@ impl Interfaces {
 
     /// Compares with what the kernel says there is, and protects what can be protected.
     pub(super) fn attend(&mut self, kernel: &mut Kernel, found: &[Interface], now: Instant) {
-        let mode = self.mode;
+        let (mode, lasts) = (self.mode, self.lasts);
         for (guarded, position) in self.all.iter_mut().zip(0..) {
             match found.iter().find(|found| found.name == guarded.name) {
                 None => guarded.lose(),
                 Some(interface) if guarded.is_due(interface, kernel.program_id(), now) => {
-                    guarded.protect(kernel, position, interface, mode, now);
+                    guarded.protect(kernel, position, interface, (mode, lasts), now);
                 }
                 Some(_) => {}
             }
@@ -126,11 +192,35 @@ impl Interfaces {
 }
 
 impl Guarded {
+    fn new(interface: &Interface, attachment: Attachment) -> Self {
+        Self {
+            name: interface.name.clone(),
+            state: State::Protected {
+                index: interface.index,
+                attachment,
+            },
+        }
+    }
+
     /// Where no program is, there is nothing to replace.
-    fn hand_over(&mut self, next: &mut Kernel) -> Result<()> {
+    fn hand_over(&mut self, next: &mut Kernel, lasts: bool) -> Result<()> {
         match &mut self.state {
-            State::Protected { attachment, .. } => attachment.hand_over(&self.name, next),
+            State::Protected { attachment, index } => {
+                let port = Port {
+                    name: &self.name,
+                    index: *index,
+                    lasts,
+                };
+                attachment.hand_over(port, next)
+            }
             _ => Ok(()),
+        }
+    }
+
+    /// Leaves the program where it is.
+    fn leave(&mut self) {
+        if let State::Protected { attachment, .. } = mem::replace(&mut self.state, State::Gone) {
+            attachment.leave();
         }
     }
 
@@ -191,7 +281,7 @@ impl Guarded {
         kernel: &mut Kernel,
         position: u32,
         interface: &Interface,
-        mode: XdpMode,
+        (mode, lasts): (XdpMode, bool),
         now: Instant,
     ) {
         // Another interface of this name has no use for the attachment of the one before.
@@ -199,8 +289,13 @@ impl Guarded {
             self.state = State::Gone;
         }
         let index = interface.index;
-        let attached = refuse_unfit(interface)
-            .and_then(|()| Ok(kernel.attach(position, &self.name, index, mode)?));
+        let port = Port {
+            name: &self.name,
+            index,
+            lasts,
+        };
+        let attached =
+            refuse_unfit(interface, None).and_then(|()| Ok(kernel.attach(position, port, mode)?));
         match attached {
             Ok(attachment) => {
                 let mode = attachment.mode.name();
@@ -247,8 +342,21 @@ fn generic_note(attachment: &Attachment) -> Option<String> {
     ))
 }
 
-/// Refuses an interface that the program cannot or must not be on.
-pub(super) fn refuse_unfit(interface: &Interface) -> Result<()> {
+/// Where on an interface the program runs that an earlier agent has left there, if it is that.
+fn left_on(place: &Place, interface: &Interface) -> Option<Mode> {
+    let xdp = interface.xdp.as_ref()?;
+    let linked = place.linked(Hook::Xdp, interface.index)?;
+    let mode = match xdp.mode {
+        AttachedMode::Native => Mode::Native,
+        AttachedMode::Generic => Mode::Generic,
+        AttachedMode::Offloaded => return None,
+    };
+    (linked == xdp.program_id).then_some(mode)
+}
+
+/// Refuses an interface that the program cannot or must not be on. What an earlier agent has left,
+/// whose links are pinned in `place`, is not in the way.
+pub(super) fn refuse_unfit(interface: &Interface, place: Option<&Place>) -> Result<()> {
     let name = &interface.name;
     // The program reads Ethernet headers first, and would drop whatever starts without one.
     ensure!(
@@ -259,6 +367,9 @@ pub(super) fn refuse_unfit(interface: &Interface) -> Result<()> {
     let Some(xdp) = &interface.xdp else {
         return Ok(());
     };
+    if place.is_some_and(|place| left_on(place, interface).is_some()) {
+        return Ok(());
+    }
     let program = xdp.program_name();
     let hint = if program == PROGRAM {
         "is another guard agent running?"

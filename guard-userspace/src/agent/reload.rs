@@ -3,27 +3,30 @@
 //! Each is done whole or not at all, and what goes wrong leaves in force what was.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, hash_map::RandomState},
+    hash::BuildHasher as _,
     mem,
     net::IpAddr,
     time::{Instant, SystemTime},
 };
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use guard_common::wire::{Rule, RuleWord};
 use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::{
     book::{self, Book, Change, New},
-    state::{Agent, Inner},
+    state::{Agent, Inner, Rules},
+    trial::{self, BackTo, Trial},
     warnings::{self, ShutOut},
 };
 use crate::{
     bans::Bans,
     config::{Config, Entry, Style, units},
+    control::Reload,
     entries::{Done, Edit, Explanation, List, Listed, Matching},
-    kernel::{NoRoom, Plan, Tick},
+    kernel::{Estate, NoRoom, Plan, Tick, measure_tick},
 };
 
 /// What every program of this agent has in common.
@@ -34,6 +37,15 @@ pub(super) struct Clock {
 }
 
 impl Clock {
+    /// That of an earlier agent, whose maps hold times and places by it, or a new one.
+    pub(super) fn of(estate: Option<&Estate>) -> Result<Self> {
+        let (tick, hash_seed) = match estate.and_then(Estate::clock) {
+            Some(clock) => clock,
+            None => (measure_tick()?, random_seed()),
+        };
+        Ok(Self { tick, hash_seed })
+    }
+
     /// What the kernel side is told of a configuration and what is laid over it.
     pub(super) fn plan(self, config: &Config, over: &mut Over) -> Plan {
         let mut plan = Plan::new(config, self.tick, self.hash_seed);
@@ -52,6 +64,30 @@ impl Clock {
             plan.settings.refuses_land = 0;
         }
         plan
+    }
+}
+
+/// Unpredictable words: the standard library keys its hashers from the system's randomness.
+fn random_seed() -> [u64; 2] {
+    [
+        RandomState::new().hash_one(0),
+        RandomState::new().hash_one(1),
+    ]
+}
+
+/// A configuration, and those of its entries that end by themselves.
+pub(super) struct Configured {
+    config: Config,
+    ending: Vec<(List, Entry)>,
+}
+
+impl Rules {
+    /// Takes a configuration, and gives the one that was.
+    fn configure(&mut self, configured: Configured) -> Configured {
+        Configured {
+            config: mem::replace(&mut self.config, configured.config),
+            ending: mem::replace(&mut self.over.ending, configured.ending),
+        }
     }
 }
 
@@ -110,6 +146,15 @@ fn claim(rules: &mut Vec<(IpNet, RuleWord)>, own: &BTreeSet<IpAddr>) {
 }
 
 impl Agent {
+    /// Goes on with the counts of an earlier agent, and writes down for the next one what is here.
+    pub(super) fn settle(&self, estate: Option<&Estate>) -> Result<()> {
+        let inner = &mut *self.lock();
+        if let Some(estate) = estate {
+            inner.kernel.settle(estate)?;
+        }
+        inner.kernel.bequeath(&inner.rules.config.state_dir)
+    }
+
     /// Follows the addresses of this host.
     pub(super) fn protect_own(&self, own: BTreeSet<IpAddr>) {
         let inner = &mut *self.lock();
@@ -131,17 +176,20 @@ impl Agent {
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
+        inner.interfaces.shall_last(rules.config.on_stop);
         inner.interfaces.hand_over(&mut inner.kernel, &mut next)?;
+        // The deed first: the maps that it does not speak of are gone with their kernel side.
+        next.bequeath(&rules.config.state_dir)?;
         inner.kernel = next;
         Ok(())
     }
 
     /// Reads the configuration again and puts it in force, whole and at one instant on each
-    /// interface.
-    pub(super) fn reload(&self) -> Result<Done> {
+    /// interface. With a trial it goes back by itself to the one of before, unless it is confirmed.
+    pub(super) fn reload(&self, reload: Reload) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
-        let done = self.try_reload(&mut inner);
+        let done = self.try_reload(&mut inner, reload);
         inner.reload_failed = done.is_err();
         match &done {
             Ok(()) => info!(
@@ -160,22 +208,43 @@ impl Agent {
         })
     }
 
-    fn try_reload(&self, inner: &mut Inner) -> Result<()> {
+    fn try_reload(&self, inner: &mut Inner, reload: Reload) -> Result<()> {
+        let lasts = reload.confirm_seconds.map(trial::lasts).transpose()?;
+        ensure!(
+            inner.trial.is_none(),
+            "what is in force is on trial: `guard confirm` it, or wait until it is undone"
+        );
         let mut config = Config::resolve(self.flags.config.as_deref(), &self.flags)
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
         demand_same(&inner.rules.config, &config)?;
         let ending = config.take_ending();
-        let rules = &mut inner.rules;
-        let old_config = mem::replace(&mut rules.config, config);
-        let old_ending = mem::replace(&mut rules.over.ending, ending);
-        let renewed = self.renew(inner);
-        if renewed.is_ok() {
-            inner.loaded_at = SystemTime::now();
-        } else {
-            inner.rules.config = old_config;
-            inner.rules.over.ending = old_ending;
+        let before = self
+            .put_in_force(inner, Configured { config, ending })
+            .map_err(|(_, error)| error)?;
+        if let Some(lasts) = lasts {
+            info!(
+                seconds = lasts.as_secs(),
+                "on trial: goes back to the configuration of before unless `guard confirm` comes in time"
+            );
+            inner.trial = Some(Trial::new(lasts, BackTo::Configured(Box::new(before))));
         }
-        renewed
+        Ok(())
+    }
+
+    /// Puts a configuration in force, and answers with the one that was. Where that cannot be done,
+    /// the one that was stays, and the other comes back.
+    pub(super) fn put_in_force(
+        &self,
+        inner: &mut Inner,
+        configured: Configured,
+    ) -> Result<Configured, (Box<Configured>, Error)> {
+        let before = inner.rules.configure(configured);
+        if let Err(error) = self.renew(inner) {
+            let refused = inner.rules.configure(before);
+            return Err((Box::new(refused), error));
+        }
+        inner.loaded_at = SystemTime::now();
+        Ok(before)
     }
 
     /// Adds entries to a list and takes others off: all of it, or nothing.

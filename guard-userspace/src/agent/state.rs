@@ -10,23 +10,25 @@ use std::{
 use anyhow::{Context as _, Result};
 use guard_common::{
     reason::{Reason, Verdict},
-    wire::{Clock as ClockSource, Evicted},
+    wire::Evicted,
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{
-    book,
+    Ended, book,
     interfaces::{Guarded, Interfaces},
     reload::{Clock, Over},
+    trial::Trial,
 };
 use crate::{
     cli::RunFlags,
-    config::{Config, Encryption, Service},
+    config::{Config, Encryption, OnStop, Service},
+    control::{Bypass, Reload},
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     findings::{Findings, Told},
     http::Source,
     interface::Interface,
-    kernel::{Kernel, RuleCounts},
+    kernel::{Kernel, Place, RuleCounts, forget_estate},
     logging::DroppedLines,
     ssh::Peers,
     status::{
@@ -55,6 +57,8 @@ pub(super) struct Inner {
     pub(super) peers: Peers,
     pub(super) loaded_at: SystemTime,
     pub(super) reload_failed: bool,
+    /// What is undone unless somebody confirms it.
+    pub(super) trial: Option<Trial>,
 }
 
 /// What is enforced.
@@ -74,7 +78,7 @@ impl Agent {
         dropped_lines: DroppedLines,
         findings: Arc<Mutex<Findings>>,
     ) -> Result<Self> {
-        let interfaces = Interfaces::attach(&mut kernel, found, rules.config.xdp_mode)?;
+        let interfaces = Interfaces::attach(&mut kernel, found, &rules.config)?;
         Ok(Self {
             flags,
             clock,
@@ -89,6 +93,7 @@ impl Agent {
                 peers: Peers::default(),
                 loaded_at: SystemTime::now(),
                 reload_failed: false,
+                trial: None,
             }),
         })
     }
@@ -98,9 +103,22 @@ impl Agent {
         self.lock().mode_name()
     }
 
-    /// Takes the program off every interface.
-    pub(super) fn detach(&self) {
-        self.lock().interfaces.detach();
+    /// Takes the program off every interface, or leaves it there, as configured. Says which. Whatever
+    /// nobody has confirmed is taken off.
+    pub(super) fn end(&self, ended: Ended) -> OnStop {
+        let inner = &mut *self.lock();
+        let can_last = inner.kernel.place().is_some_and(Place::is_lasting);
+        let keep = inner.rules.config.on_stop == OnStop::Keep && ended == Ended::Told;
+        if keep && can_last {
+            inner.kernel.leave();
+            inner.interfaces.leave();
+            return OnStop::Keep;
+        }
+        inner.interfaces.detach();
+        if let Err(error) = forget_estate(&inner.rules.config.state_dir) {
+            warn!(%error, "a file of the agent stays behind");
+        }
+        OnStop::Detach
     }
 
     /// The names of the interfaces.
@@ -113,11 +131,20 @@ impl Agent {
         self.lock().interfaces.gone(index);
     }
 
-    /// Compares with the interfaces there are, and protects what can be protected.
-    pub(super) fn attend(&self, found: &[Interface]) {
+    /// What the kernel calls the program that judges packets.
+    pub(super) fn program_id(&self) -> u32 {
+        self.lock().kernel.program_id()
+    }
+
+    /// Compares with the interfaces that were found when the program was that of `program_id`, and
+    /// protects what can be protected. What was found before a reload says nothing of now.
+    pub(super) fn attend(&self, found: &[Interface], program_id: u32) {
         let Inner {
             interfaces, kernel, ..
         } = &mut *self.lock();
+        if kernel.program_id() != program_id {
+            return;
+        }
         interfaces.attend(kernel, found, Instant::now());
     }
 
@@ -151,6 +178,9 @@ impl Source for Agent {
             pid: process::id(),
             uptime_seconds: self.started.elapsed().as_secs(),
             mode: inner.mode_name().to_owned(),
+            on_stop: inner.rules.config.on_stop.name().to_owned(),
+            bypass_until: inner.kernel.bypass(book::now())?,
+            trial_until: inner.trial.as_ref().map(Trial::until_unix),
             interfaces: inner
                 .interfaces
                 .iter()
@@ -179,7 +209,7 @@ impl Source for Agent {
             },
             log_lines_dropped: self.dropped_lines.count(),
             clock: ClockStatus {
-                source: clock_name(self.clock.tick.clock),
+                source: self.clock.tick.clock.name().to_owned(),
                 tick_ns: self.clock.tick.ns,
             },
             maps: inner.kernel.tables(),
@@ -191,8 +221,16 @@ impl Source for Agent {
         })
     }
 
-    fn reload(&self) -> Result<Done> {
-        Self::reload(self)
+    fn reload(&self, reload: Reload) -> Result<Done> {
+        Self::reload(self, reload)
+    }
+
+    fn confirm(&self) -> Result<Done> {
+        Self::confirm(self)
+    }
+
+    fn bypass(&self, bypass: Bypass) -> Result<Done> {
+        Self::bypass(self, bypass)
     }
 
     fn edit(&self, edit: Edit) -> Result<Done> {
@@ -340,13 +378,4 @@ fn service_status(
         credentials: findings.credentials(&service.name),
         tls: findings.tls(&service.name),
     })
-}
-
-fn clock_name(clock: ClockSource) -> String {
-    match clock {
-        ClockSource::Jiffies => "jiffies",
-        ClockSource::Coarse => "coarse",
-        ClockSource::Manual => "manual",
-    }
-    .to_owned()
 }

@@ -9,7 +9,7 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, Subcommand, ValueEnum};
 use ipnet::IpNet;
 
-use crate::config::units::{self, Invalid};
+use crate::config::units;
 use crate::config::{OnPlaintext, RateSetting, XdpMode};
 
 /// Flags of `guard run`; each overrides the configuration file.
@@ -138,9 +138,9 @@ pub struct RunFlags {
     )]
     pub log_format: LogFormat,
 
-    /// Undo everything unless `guard confirm` comes in time: refused so far.
-    #[arg(long, value_name = "DURATION", env = "GUARD_CONFIRM", hide = true, value_parser = no_confirm)]
-    pub confirm: Option<Never>,
+    /// Detach and end again unless `guard confirm` comes within this time, like 60s
+    #[arg(long, value_name = "DURATION", env = "GUARD_CONFIRM", value_parser = units::trial)]
+    pub confirm: Option<Duration>,
 }
 
 /// Flags of `guard check`.
@@ -247,6 +247,10 @@ pub struct ExplainFlags {
 /// Flags of `guard reload`.
 #[derive(Args, Clone, Debug)]
 pub struct ReloadFlags {
+    /// Go back to the configuration of before unless `guard confirm` comes within this time, like 60s
+    #[arg(long, value_name = "DURATION", value_parser = units::trial)]
+    pub confirm: Option<Duration>,
+
     /// Where the agent listens
     #[command(flatten)]
     pub agent: AgentFlags,
@@ -325,13 +329,40 @@ pub enum LogFormat {
     Json,
 }
 
-/// A value that no input gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Never {}
+/// What to do with the switch that lets everything pass.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BypassCommand {
+    /// Let everything pass, counted as what it would have been; ends by itself
+    On(BypassFlags),
+    /// Enforce again
+    Off(AgentFlags),
+}
 
-fn no_confirm(_: &str) -> Result<Never, Invalid> {
-    Err(Invalid::new(
-        "`--confirm` is not built yet",
-        "leave it out; to undo, stop the agent",
-    ))
+/// Flags of `guard bypass on`.
+#[derive(Args, Clone, Debug)]
+pub struct BypassFlags {
+    /// For how long, like 10m; up to a day
+    #[arg(
+        long = "for",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = units::bypass
+    )]
+    pub period: Duration,
+
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
+/// Flags of `guard detach`.
+#[derive(Args, Clone, Debug)]
+pub struct DetachFlags {
+    /// Folder of the stopped agent's state
+    #[arg(long, value_name = "DIR", env = "GUARD_STATE_DIR", default_value = crate::config::STATE_DIR)]
+    pub state_dir: PathBuf,
+
+    /// Folder of its pins
+    #[arg(long, value_name = "DIR", env = "GUARD_BPFFS", default_value = crate::config::BPFFS)]
+    pub bpffs: PathBuf,
 }

@@ -3,8 +3,12 @@
 use std::process::ExitCode;
 
 use guard::{
-    cli::{EntryCommand, ExplainFlags, OutputFormat, ReloadFlags, StatusFlags, UnbanFlags},
+    cli::{
+        AgentFlags, BypassCommand, EntryCommand, ExplainFlags, OutputFormat, ReloadFlags,
+        StatusFlags, UnbanFlags,
+    },
     client::{self, ClientError},
+    control::{Bypass, Reload},
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
     ssh,
     status::Status,
@@ -83,8 +87,25 @@ pub(crate) async fn unban(flags: UnbanFlags) -> ExitCode {
 }
 
 pub(crate) async fn reload(flags: &ReloadFlags) -> ExitCode {
-    let asked = client::change(&flags.agent.socket, "/v1/reload", &()).await;
+    let reload = Reload {
+        confirm_seconds: flags.confirm.map(|time| time.as_secs()),
+    };
+    let asked = client::change(&flags.agent.socket, "/v1/reload", &reload).await;
     changed(asked, BAD_CONFIGURATION)
+}
+
+pub(crate) async fn confirm(flags: &AgentFlags) -> ExitCode {
+    let asked = client::change(&flags.socket, "/v1/confirm", &()).await;
+    changed(asked, AGENT_FAILED)
+}
+
+pub(crate) async fn bypass(command: BypassCommand) -> ExitCode {
+    let (seconds, agent) = match command {
+        BypassCommand::On(flags) => (Some(flags.period.as_secs()), flags.agent),
+        BypassCommand::Off(agent) => (None, agent),
+    };
+    let asked = client::change(&agent.socket, "/v1/bypass", &Bypass { seconds }).await;
+    changed(asked, AGENT_FAILED)
 }
 
 pub(crate) async fn explain(flags: &ExplainFlags) -> ExitCode {

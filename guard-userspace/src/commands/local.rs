@@ -8,7 +8,7 @@ use std::{
 
 use guard::{
     agent,
-    cli::{CheckFlags, DoctorFlags, OutputFormat, ReplayFlags, RunFlags},
+    cli::{CheckFlags, DetachFlags, DoctorFlags, OutputFormat, ReplayFlags, RunFlags},
     config::{Config, ConfigErrors, Style},
     doctor,
     logging::Log,
@@ -62,6 +62,14 @@ pub(crate) fn replay(flags: &ReplayFlags) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         // A reader that has read enough.
         Err(error) if replay::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => failure(START_FAILED, &format!("{error:#}")),
+    }
+}
+
+pub(crate) async fn detach(flags: &DetachFlags) -> ExitCode {
+    match agent::detach(&flags.state_dir, &flags.bpffs).await {
+        Ok(names) if names.is_empty() => print("nothing was attached\n"),
+        Ok(names) => print(&format!("detached from {}\n", names.join(", "))),
         Err(error) => failure(START_FAILED, &format!("{error:#}")),
     }
 }

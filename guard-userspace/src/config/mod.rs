@@ -45,6 +45,10 @@ pub const MAX_FEED_BYTES: u64 = 256 << 20;
 
 /// Where the control socket is unless `--socket` says otherwise.
 pub const DEFAULT_SOCKET: &str = "/run/guard/guard.sock";
+/// Where what outlives the agent is kept unless `--state-dir` says otherwise.
+pub const STATE_DIR: &str = "/var/lib/guard";
+/// Where programs and maps are pinned unless `--bpffs` says otherwise.
+pub const BPFFS: &str = "/sys/fs/bpf/guard";
 
 /// A configuration in which every value is in its range and nothing contradicts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -55,6 +59,8 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Whether to count what would be dropped instead of dropping it.
     pub dry_run: bool,
+    /// What becomes of the protection when the agent ends.
+    pub on_stop: OnStop,
     /// Whether packets from outside that claim an address of this host are dropped.
     pub protect_self: bool,
     /// Where metrics and health are served.
@@ -176,6 +182,33 @@ impl XdpMode {
             ("generic", Self::Generic),
         ];
         units::choice(text, &choices)
+    }
+}
+
+/// What becomes of the protection when the agent ends, be it stopped or killed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnStop {
+    /// It ends too.
+    #[default]
+    Detach,
+    /// The programs stay on their interfaces, and the next agent takes them over.
+    Keep,
+}
+
+impl OnStop {
+    /// Reads `detach` or `keep`.
+    pub fn parse(text: &str) -> Result<Self, units::Invalid> {
+        let choices = [("detach", Self::Detach), ("keep", Self::Keep)];
+        units::choice(text, &choices)
+    }
+
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Detach => "detach",
+            Self::Keep => "keep",
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use super::schema::{
     AGGREGATE, ALLOW, BAN, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk,
 };
 use super::services::{self, RawService};
-use super::{Entry, MAX_INTERFACES, XdpMode, syntax, unbuilt, units};
+use super::{Entry, MAX_INTERFACES, OnStop, XdpMode, syntax, unbuilt, units};
 
 /// What a file says; a key it leaves out is `None`.
 #[derive(Default)]
@@ -22,6 +22,7 @@ pub(super) struct RawConfig {
     pub(super) interfaces: Option<Vec<String>>,
     pub(super) xdp_mode: Option<XdpMode>,
     pub(super) dry_run: Option<bool>,
+    pub(super) on_stop: Option<OnStop>,
     pub(super) protect_self: Option<bool>,
     pub(super) listen: Option<SocketAddr>,
     pub(super) limits: RawLimits,
@@ -102,6 +103,7 @@ impl RawConfig {
                 .text(&top, "xdp_mode", "auto", XdpMode::parse)
                 .map(value),
             dry_run: walk.flag(&top, "dry_run").map(value),
+            on_stop: walk.text(&top, "on_stop", "keep", OnStop::parse).map(value),
             protect_self: walk.flag(&top, "protect_self").map(value),
             listen: walk
                 .text(&top, "listen", "127.0.0.1:9797", units::listen)

@@ -19,13 +19,11 @@ use super::schema::{Located, Span};
 use super::services::RawService;
 use super::units::duration_text;
 use super::{
-    AggregateLimits, Ban, Config, DEFAULT_SOCKET, Direction, Encryption, Entry, Limits,
-    MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext, ProtocolLimits, Service, ServiceLimits,
+    AggregateLimits, BPFFS, Ban, Config, DEFAULT_SOCKET, Direction, Encryption, Entry, Limits,
+    MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext, ProtocolLimits, STATE_DIR, Service, ServiceLimits,
 };
 use crate::cli::RunFlags;
 
-const STATE_DIR: &str = "/var/lib/guard";
-const BPFFS: &str = "/sys/fs/bpf/guard";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
 /// Ports on which APIs usually are: those of the service there is when none is configured.
 const API_PORTS: [u16; 11] = [
@@ -153,6 +151,7 @@ fn layer(raw: RawConfig, folder: &Path, flags: &RunFlags, problems: &mut Vec<Pro
         interfaces: interfaces(raw.interfaces.unwrap_or_default(), flags, problems),
         xdp_mode: flags.xdp_mode.or(raw.xdp_mode).unwrap_or_default(),
         dry_run: flags.dry_run.or(raw.dry_run).unwrap_or_default(),
+        on_stop: raw.on_stop.unwrap_or_default(),
         protect_self: raw.protect_self.unwrap_or(true),
         listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),
         socket: path(flags.socket.as_ref(), DEFAULT_SOCKET),

@@ -7,6 +7,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::control::{LONGEST_BYPASS, LONGEST_TRIAL};
 use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
 
@@ -202,6 +203,20 @@ pub fn period(text: &str) -> Result<Duration, Invalid> {
             "write a whole number and s, m, h or d, like \"10m\"",
         )
     })
+}
+
+/// Reads for how long something new is on trial: 1 s to 1 h.
+pub fn trial(text: &str) -> Result<Duration, Invalid> {
+    up_to(text, Duration::from_secs(LONGEST_TRIAL), "\"1s\" to \"1h\"")
+}
+
+/// Reads for how long everything passes: 1 s to 24 h.
+pub fn bypass(text: &str) -> Result<Duration, Invalid> {
+    up_to(
+        text,
+        Duration::from_secs(LONGEST_BYPASS),
+        "\"1s\" to \"24h\"",
+    )
 }
 
 /// Reads for how long a source may stay over its limit: 1 s to 1 h.

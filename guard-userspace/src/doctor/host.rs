@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use nix::{sys::utsname::uname, unistd::geteuid};
 
 use super::{AS_ROOT, Check};
-use crate::kernel::Pins;
+use crate::kernel::Place;
 
 /// The first kernel with XDP programs for packets in several buffers and `bpf_xdp_load_bytes`.
 const KERNEL: (u32, u32) = (5, 18);
@@ -140,7 +140,7 @@ pub(super) fn statistics() -> Check {
 /// Whether maps can be pinned in `folder`.
 pub(super) fn pins(folder: &Path) -> Check {
     let shown = folder.display();
-    if Pins::possible(folder) {
+    if Place::possible(folder) {
         return Check::ok("bpffs", format!("maps can be pinned in {shown}"));
     }
     let found = format!("no BPF file system for {shown}, so maps are not pinned");

@@ -1,14 +1,13 @@
 //! Attaches the program to interfaces, native where the driver can.
 
-use std::{fs, io, path::PathBuf};
+use std::io;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result};
 use aya::{
     maps::{Array, MapData},
-    pin::PinError,
     programs::{
         ProgramError, SchedClassifier, TcAttachType, Xdp,
-        links::{FdLink, PinnedLink},
+        links::FdLink,
         tc::{SchedClassifierLink, qdisc_add_clsact, qdisc_detach_program},
         xdp::{XdpLink, XdpLinkId, XdpMode as AyaMode},
     },
@@ -16,9 +15,9 @@ use aya::{
 };
 use serde::Serialize;
 use thiserror::Error;
-use tracing::{error, warn};
+use tracing::warn;
 
-use super::{ARRIVALS, DEPARTURES, Kernel, object};
+use super::{ARRIVALS, DEPARTURES, Kernel, held::Held, object, place::Hook};
 use crate::config::XdpMode;
 
 /// Where in the kernel the program runs.
@@ -42,7 +41,7 @@ impl Mode {
     }
 }
 
-/// The program on an interface. Dropping it detaches the program.
+/// The program on an interface. Dropping it detaches the program, [`Attachment::leave`] does not.
 #[derive(Debug)]
 pub struct Attachment {
     /// Where it runs.
@@ -51,65 +50,50 @@ pub struct Attachment {
     pub fallback: Option<String>,
     link: Held,
     /// The program that sees what leaves, where one is needed.
-    departures: Option<SchedClassifierLink>,
+    departures: Option<Held>,
     /// The program that sees what passes to the stack, where one is needed.
-    arrivals: Option<SchedClassifierLink>,
+    arrivals: Option<Held>,
 }
 
 impl Attachment {
-    /// Puts the program of `next` in the place of the one that runs here, at one instant.
+    /// Puts the programs of `next` in the place of those that run here, each at one instant, and
+    /// sees to it that they outlive us if they shall.
     ///
     /// # Errors
-    /// The kernel does not take it; the program that ran goes on.
-    pub fn hand_over(&mut self, name: &str, next: &mut Kernel) -> Result<()> {
-        let departures = next.see_departures(name)?;
-        let arrivals = next.see_arrivals(name)?;
-        // A second handle on the link: whatever fails, the first one keeps the program there.
-        let Held::Pinned { path, .. } = &self.link else {
-            bail!("the link to {name} cannot be handed over: restart guard instead");
-        };
-        let handle = FdLink::from(PinnedLink::from_pin(path).context("the link's pin")?);
-        let handle = XdpLink::try_from(handle).context("the link is not one of XDP")?;
-        let program = next.program()?;
-        let id = program
-            .attach_to_link(handle)
-            .with_context(|| format!("replacing the program on {name}"))?;
-        drop(own(program, id).context("the link of the new program")?);
-        self.departures = departures;
-        self.arrivals = arrivals;
+    /// The kernel does not take one of them. Some may have been replaced: give all of them the
+    /// programs that were there.
+    pub fn hand_over(&mut self, port: Port<'_>, next: &mut Kernel) -> Result<()> {
+        relieve_xdp(&mut self.link, next)
+            .with_context(|| format!("replacing the program on {}", port.name))?;
+        next.settle_link(&mut self.link, port, Hook::Xdp)?;
+        next.relieve(&mut self.departures, port, Hook::Egress)?;
+        next.relieve(&mut self.arrivals, port, Hook::Ingress)?;
         Ok(())
     }
-}
 
-/// The link that keeps a program on an interface. Dropping it detaches the program.
-#[derive(Debug)]
-enum Held {
-    /// With a pin, by which it is handed over to the next program.
-    Pinned { path: PathBuf, _link: PinnedLink },
-    /// Without.
-    Plain { _link: FdLink },
-}
-
-impl Held {
-    fn new(link: FdLink, pin: Option<PathBuf>) -> Result<Self, PinError> {
-        Ok(match pin {
-            Some(path) => Self::Pinned {
-                _link: link.pin(&path)?,
-                path,
-            },
-            None => Self::Plain { _link: link },
-        })
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Self::Pinned { path, .. } = self
-            && let Err(error) = fs::remove_file(&*path)
-        {
-            error!(%error, "the program may stay attached until guard has ended");
+    /// Leaves the programs where they are.
+    pub fn leave(self) {
+        let Self {
+            link,
+            departures,
+            arrivals,
+            ..
+        } = self;
+        for held in [Some(link), departures, arrivals].into_iter().flatten() {
+            held.leave();
         }
     }
+}
+
+/// An interface to attach to.
+#[derive(Clone, Copy, Debug)]
+pub struct Port<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The kernel's number.
+    pub index: u32,
+    /// Whether what is attached there shall outlive us, where anything can.
+    pub lasts: bool,
 }
 
 /// Why the program is not on an interface. Nothing stays behind.
@@ -159,6 +143,17 @@ pub enum AttachError {
         /// What went wrong.
         cause: String,
     },
+    /// What an earlier agent left there could not be taken over. It goes on protecting.
+    #[error(
+        "the program that an earlier agent left on {interface} cannot be replaced ({cause}): it goes \
+         on; to start afresh, `guard detach`, then start guard"
+    )]
+    Left {
+        /// The interface.
+        interface: String,
+        /// What went wrong.
+        cause: String,
+    },
     /// The map of interfaces could not be written.
     #[error("telling the kernel side about {interface} failed: {cause}")]
     Map {
@@ -170,72 +165,148 @@ pub enum AttachError {
 }
 
 impl Kernel {
-    /// Puts the program on the interface `name` with this `index`, the one at `position` in the
-    /// configuration. With [`XdpMode::Auto`] generic mode is the fallback, said in the log.
+    /// Puts the program on the interface at `position` in the configuration. With [`XdpMode::Auto`]
+    /// generic mode is the fallback, said in the log.
     pub fn attach(
         &mut self,
         position: u32,
-        name: &str,
-        index: u32,
+        port: Port<'_>,
         wanted: XdpMode,
     ) -> Result<Attachment, AttachError> {
-        self.announce(position, index)
-            .map_err(|error| AttachError::Map {
-                interface: name.to_owned(),
-                cause: format!("{error:#}"),
-            })?;
-        let attachment = self.attach_wanted(name, index, wanted)?;
+        self.announce_port(position, port)?;
+        let mut attachment = self.attach_wanted(port, wanted)?;
         // Only now is it sure that no running agent has this interface.
-        remove_remains(name);
-        let departures = self.see_departures(name)?;
-        let arrivals = self.see_arrivals(name)?;
-        Ok(Attachment {
-            departures,
-            arrivals,
-            ..attachment
+        remove_remains(port.name);
+        self.relieve(&mut attachment.departures, port, Hook::Egress)?;
+        self.relieve(&mut attachment.arrivals, port, Hook::Ingress)?;
+        Ok(attachment)
+    }
+
+    /// Puts the programs in the place of those that an earlier agent has left on an interface, where
+    /// they run in this `mode`. Whatever goes wrong, something protects there.
+    pub fn adopt(
+        &mut self,
+        position: u32,
+        port: Port<'_>,
+        mode: Mode,
+    ) -> Result<Attachment, AttachError> {
+        self.announce_port(position, port)?;
+        let link = self
+            .left(port, Hook::Xdp)
+            .ok_or_else(|| AttachError::Left {
+                interface: port.name.to_owned(),
+                cause: "its link cannot be opened".to_owned(),
+            })?;
+        let mut attachment = Attachment {
+            mode,
+            fallback: None,
+            link,
+            departures: self.left(port, Hook::Egress),
+            arrivals: self.left(port, Hook::Ingress),
+        };
+        remove_remains(port.name);
+        match attachment.hand_over(port, self) {
+            Ok(()) => Ok(attachment),
+            Err(error) => {
+                attachment.leave();
+                Err(AttachError::Left {
+                    interface: port.name.to_owned(),
+                    cause: format!("{error:#}"),
+                })
+            }
+        }
+    }
+
+    /// What an earlier agent has left on an interface.
+    fn left(&self, port: Port<'_>, hook: Hook) -> Option<Held> {
+        let path = self.place.as_ref()?.link(hook, port.index);
+        Held::open(path)
+    }
+
+    fn announce_port(&mut self, position: u32, port: Port<'_>) -> Result<(), AttachError> {
+        let announced = self.announce(position, port.index);
+        announced.map_err(|error| AttachError::Map {
+            interface: port.name.to_owned(),
+            cause: format!("{error:#}"),
         })
     }
 
-    /// Puts the program that sees what leaves on an interface, if one is needed.
-    fn see_departures(&mut self, name: &str) -> Result<Option<SchedClassifierLink>, AttachError> {
-        let program = self.departures();
-        program
-            .map(|program| classify(program, name, TcAttachType::Egress))
-            .transpose()
-            .map_err(|error| AttachError::Departures {
-                interface: name.to_owned(),
-                cause: cause(&error),
-            })
+    /// Sees to it that a link outlives us if it shall, and does not if not.
+    fn settle_link(&self, held: &mut Held, port: Port<'_>, hook: Hook) -> Result<()> {
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        let lasts = port.lasts && place.is_lasting();
+        held.settle(&place.link(hook, port.index), lasts)
     }
 
-    /// Puts the program that sees what passes to the stack on an interface, if one is needed.
-    fn see_arrivals(&mut self, name: &str) -> Result<Option<SchedClassifierLink>, AttachError> {
-        let program = self.arrivals();
-        program
-            .map(|program| classify(program, name, TcAttachType::Ingress))
-            .transpose()
-            .map_err(|error| AttachError::Arrivals {
-                interface: name.to_owned(),
-                cause: cause(&error),
-            })
+    /// Puts the classifier that this kernel side has for `hook` in the place of the one that is held
+    /// there; takes that off where it has none.
+    fn relieve(
+        &mut self,
+        held: &mut Option<Held>,
+        port: Port<'_>,
+        hook: Hook,
+    ) -> Result<(), AttachError> {
+        let failed = |error: Error| hook_failed(hook, port, format!("{error:#}"));
+        let place = match hook {
+            Hook::Ingress => TcAttachType::Ingress,
+            Hook::Xdp | Hook::Egress => TcAttachType::Egress,
+        };
+        let Some(program) = self.classifier_of(hook) else {
+            *held = None;
+            return Ok(());
+        };
+        let relieved = held.as_mut().is_some_and(|held| relieve_tc(held, program));
+        if !relieved {
+            let link = classify(program, port.name, place)
+                .map_err(|error| hook_failed(hook, port, cause(&error)))?;
+            *held = Some(self.hold(link, port, hook).map_err(failed)?);
+        }
+        if let Some(held) = held {
+            self.settle_link(held, port, hook).map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    fn classifier_of(&mut self, hook: Hook) -> Option<&mut SchedClassifier> {
+        match hook {
+            Hook::Xdp => None,
+            Hook::Egress => self.departures(),
+            Hook::Ingress => self.arrivals(),
+        }
+    }
+
+    fn hold(&self, link: SchedClassifierLink, port: Port<'_>, hook: Hook) -> Result<Held> {
+        if lacks_tcx() {
+            return Ok(Held::Filter { _link: link });
+        }
+        self.hold_link(FdLink::try_from(link)?, port, hook)
+    }
+
+    fn hold_link(&self, link: FdLink, port: Port<'_>, hook: Hook) -> Result<Held> {
+        let Some(place) = &self.place else {
+            return Ok(Held::unpinned(link));
+        };
+        let lasts = port.lasts && place.is_lasting();
+        Ok(Held::new(link, &place.link(hook, port.index), lasts)?)
     }
 
     fn attach_wanted(
         &mut self,
-        name: &str,
-        index: u32,
+        port: Port<'_>,
         wanted: XdpMode,
     ) -> Result<Attachment, AttachError> {
         match wanted {
-            XdpMode::Native => self.attach_as(name, index, Mode::Native),
-            XdpMode::Generic => self.attach_as(name, index, Mode::Generic),
-            XdpMode::Auto => match self.attach_as(name, index, Mode::Native) {
+            XdpMode::Native => self.attach_as(port, Mode::Native),
+            XdpMode::Generic => self.attach_as(port, Mode::Generic),
+            XdpMode::Auto => match self.attach_as(port, Mode::Native) {
                 Err(AttachError::Unsupported { cause, .. }) => {
                     warn!(
-                        interface = name,
+                        interface = port.name,
                         cause, "no native XDP here: falling back to generic"
                     );
-                    let attachment = self.attach_as(name, index, Mode::Generic)?;
+                    let attachment = self.attach_as(port, Mode::Generic)?;
                     Ok(Attachment {
                         fallback: Some(cause),
                         ..attachment
@@ -252,17 +323,14 @@ impl Kernel {
         Ok(())
     }
 
-    fn attach_as(&mut self, name: &str, index: u32, mode: Mode) -> Result<Attachment, AttachError> {
+    fn attach_as(&mut self, port: Port<'_>, mode: Mode) -> Result<Attachment, AttachError> {
+        let Port { name, index, .. } = port;
         let unsupported = |cause: String| AttachError::Unsupported {
             interface: name.to_owned(),
             mode: mode.name(),
             cause,
             remedy: remedy(mode),
         };
-        let pin = self
-            .shared
-            .as_ref()
-            .map(|shared| shared.path(&format!("LINK_{index}")));
         let program = self
             .program()
             .map_err(|error| unsupported(format!("{error:#}")))?;
@@ -283,7 +351,9 @@ impl Kernel {
         // replace a stranger's.
         let link = FdLink::try_from(link)
             .map_err(|_| unsupported("this kernel has no BPF links for XDP".to_owned()))?;
-        let link = Held::new(link, pin).map_err(|error| unsupported(error.to_string()))?;
+        let link = self
+            .hold_link(link, port, Hook::Xdp)
+            .map_err(|error| unsupported(format!("{error:#}")))?;
         Ok(Attachment {
             mode,
             fallback: None,
@@ -291,6 +361,37 @@ impl Kernel {
             departures: None,
             arrivals: None,
         })
+    }
+}
+
+/// Gives a link of XDP the program of `next`.
+fn relieve_xdp(held: &mut Held, next: &mut Kernel) -> Result<()> {
+    let handle = XdpLink::try_from(held.handle()?).context("the link is not one of XDP")?;
+    let program = next.program()?;
+    let id = program.attach_to_link(handle)?;
+    let handle = own(program, id).context("the link of the new program")?;
+    held.give_back(FdLink::try_from(handle).context("the link of the new program")?);
+    Ok(())
+}
+
+/// Gives a link of a classifier another program. A link that takes none, such as one that somebody has
+/// taken off, is to be replaced.
+fn relieve_tc(held: &mut Held, program: &mut SchedClassifier) -> bool {
+    let mut relieve = || -> Result<()> {
+        let handle = SchedClassifierLink::try_from(held.handle()?)?;
+        let id = program.attach_to_link(handle)?;
+        let handle = program.take_link(id)?;
+        held.give_back(FdLink::try_from(handle)?);
+        Ok(())
+    };
+    relieve().is_ok()
+}
+
+fn hook_failed(hook: Hook, port: Port<'_>, cause: String) -> AttachError {
+    let interface = port.name.to_owned();
+    match hook {
+        Hook::Ingress => AttachError::Arrivals { interface, cause },
+        Hook::Xdp | Hook::Egress => AttachError::Departures { interface, cause },
     }
 }
 
@@ -314,9 +415,9 @@ fn lacks_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version < tcx)
 }
 
-/// Removes the programs of killed agents that saw what leaves by an interface: filters do not end
+/// Removes the programs of earlier agents that saw what leaves by an interface: filters do not end
 /// with whoever made them.
-fn remove_remains(name: &str) {
+pub fn remove_remains(name: &str) {
     if lacks_tcx() {
         // Mostly there are none, or the discipline they belong to is not there either.
         let _ = qdisc_detach_program(name, TcAttachType::Egress, DEPARTURES);

@@ -11,8 +11,13 @@ use guard_common::{
     wire::{Counter, EventBudget, EventClass, Evicted, outcome_position},
 };
 
+use super::{carried::Carried, estate::Labels};
+
 /// Handles on the maps that count. They stay readable while the program runs.
 pub struct Counters {
+    labels: Labels,
+    /// What was counted before.
+    carried: Carried,
     packets: PerCpuArray<MapData, Counter>,
     outcomes: PerCpuArray<MapData, u64>,
     evicted: PerCpuArray<MapData, u64>,
@@ -38,12 +43,14 @@ pub struct EventCounts {
 }
 
 impl Counters {
-    pub(super) fn new(ebpf: &mut aya::Ebpf) -> Result<Self> {
+    pub(super) fn new(ebpf: &mut aya::Ebpf, labels: Labels, carried: Carried) -> Result<Self> {
         let mut take = |name: &str| {
             ebpf.take_map(name)
                 .with_context(|| format!("the object has no map {name}"))
         };
         Ok(Self {
+            labels,
+            carried,
             packets: take("COUNTERS")?.try_into().context("COUNTERS")?,
             outcomes: take("OUTCOMES")?.try_into().context("OUTCOMES")?,
             evicted: take("EVICTED")?.try_into().context("EVICTED")?,
@@ -52,16 +59,26 @@ impl Counters {
         })
     }
 
+    /// What was counted before.
+    pub(super) fn carried(&self) -> &Carried {
+        &self.carried
+    }
+
+    /// Goes on from what was counted before.
+    pub(super) fn carry(&mut self, carried: Carried) {
+        self.carried = carried;
+    }
+
     /// Packets and bytes of the interface at `position`, summed over the CPUs.
     pub fn packets(&self, interface: u32, verdict: Verdict, reason: Reason) -> Result<Counter> {
         let position = Counter::position(interface, verdict, reason);
         let per_cpu = self.packets.get(&position, 0).context("reading COUNTERS")?;
-        Ok(per_cpu
-            .iter()
-            .fold(Counter::default(), |sum, counter| Counter {
-                packets: sum.packets + counter.packets,
-                bytes: sum.bytes + counter.bytes,
-            }))
+        let name = name(&self.labels.interfaces, interface);
+        let before = self.carried.packets([name, verdict.name(), reason.name()]);
+        Ok(per_cpu.iter().fold(before, |sum, counter| Counter {
+            packets: sum.packets + counter.packets,
+            bytes: sum.bytes + counter.bytes,
+        }))
     }
 
     /// Connections of the service at `position` by outcome and protocol.
@@ -71,7 +88,10 @@ impl Counters {
             .outcomes
             .get(&position, 0)
             .context("reading OUTCOMES")?;
-        Ok(per_cpu.iter().sum())
+        let name = name(&self.labels.services, service);
+        let words = [name, outcome.name(), protocol.name()];
+        let before = self.carried.connections(words);
+        Ok(per_cpu.iter().sum::<u64>() + before)
     }
 
     /// Connections that made room for others.
@@ -105,4 +125,9 @@ impl Counters {
         }
         Ok(sum)
     }
+}
+
+/// What is at a position, by which it is known also when it has another.
+fn name(names: &[String], position: u32) -> &str {
+    names.get(position as usize).map_or("", String::as_str)
 }

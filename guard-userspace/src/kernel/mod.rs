@@ -1,18 +1,21 @@
 //! The kernel side as the agent handles it: load, measure, attach, read.
 
 mod attach;
+mod bypass;
+mod carried;
 mod counters;
+mod estate;
+mod held;
 mod mapped;
 mod object;
-mod pins;
+mod place;
 mod plan;
 mod rules;
-mod shared;
 mod startup;
 
 use std::{fmt, path::Path, sync::Arc};
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Error, Result, bail};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
@@ -24,19 +27,19 @@ use guard_common::{
     wire::{RuleWord, Told},
 };
 use ipnet::IpNet;
-use tracing::debug;
 
 use crate::status::MapStatus;
 
 pub use self::{
-    attach::{AttachError, Attachment, Mode},
+    attach::{AttachError, Attachment, Mode, Port, remove_remains},
     counters::{Counters, EventCounts},
-    pins::Pins,
+    estate::{Estate, forget as forget_estate},
+    place::{Hook, Left, Place},
     plan::{FeedRules, Plan, Tick},
     rules::{MAX_ADDRESSES, MAX_PREFIXES, NoRoom, RuleCounts},
     startup::measure_tick,
 };
-use self::{rules::Rules, shared::Shared};
+use self::{carried::Carried, place::Generation, rules::Rules};
 
 /// The program that judges packets, as the kernel lists it.
 pub const PROGRAM: &str = "guard";
@@ -54,15 +57,15 @@ const SWEPT_AT_ONCE: u32 = 64;
 /// A loaded kernel side. Dropping it unloads everything that is not attached.
 pub struct Kernel {
     ebpf: Ebpf,
-    /// Where the next program finds what this one leaves to it.
-    shared: Option<Arc<Shared>>,
-    pins: Option<Pins>,
+    plan: Plan,
+    generation: Option<Generation>,
+    /// Where the next program finds what this one leaves to it. Dropped last.
+    place: Option<Arc<Place>>,
     program_id: u32,
     sees_departures: bool,
     sees_arrivals: bool,
     /// Runs of the sweep that look at every connection; none where nobody looks.
     sweep_runs: u32,
-    table_sizes: [(&'static str, u32); 13],
     tables: Vec<MapStatus>,
     rules: Rules,
     /// What it counts.
@@ -77,49 +80,48 @@ impl fmt::Debug for Kernel {
 
 impl Kernel {
     /// Loads the kernel side, has it verified, and runs its start-up program, which says in the
-    /// log what it was told. With `pins` the maps are pinned in that folder.
-    pub fn load(plan: &Plan, pins: Option<&Path>) -> Result<Self> {
-        let shared = Shared::new()
-            .inspect_err(|error| debug!(error = format!("{error:#}"), "no reload is possible"))
-            .ok()
-            .map(Arc::new);
-        let pins = |ebpf: &Ebpf| pins.map(|folder| Pins::make(ebpf, folder)).transpose();
-        Self::load_with(plan, shared, pins)
+    /// log what it was told. With a `place` its maps are pinned there, and it can be succeeded.
+    pub fn load(plan: &Plan, place: Option<Place>) -> Result<Self> {
+        let place = place.map(Arc::new);
+        let generation = place
+            .as_deref()
+            .map(|place| Generation::make(place, 1))
+            .transpose()?;
+        Self::load_with(plan, place, generation, Carried::default())
+    }
+
+    /// The same, going on with what an earlier agent has left.
+    pub fn inherit(plan: &Plan, place: Place, estate: &Estate) -> Result<Self> {
+        let generation = Generation::make(&place, estate.next_generation())?;
+        estate.hand_to(&generation, plan)?;
+        let place = Some(Arc::new(place));
+        Self::load_with(plan, place, Some(generation), Carried::default())
     }
 
     /// Loads another kernel side, as `plan` wants it, that goes on with what this one has learned
     /// and counted. This one stays in force until [`Attachment::hand_over`].
-    pub fn succeed(&mut self, plan: &Plan) -> Result<Self> {
-        let shared = self.shared.clone().context(
-            "a new program cannot take over from the one that runs: that takes the capability \
-             CAP_SYS_ADMIN; restart guard instead",
-        )?;
-        for ((name, old), (_, new)) in self.table_sizes.iter().zip(plan.table_sizes()) {
-            if *old != new {
-                shared.forget(name)?;
-            }
+    pub fn succeed(&self, plan: &Plan) -> Result<Self> {
+        let (Some(place), Some(current)) = (&self.place, &self.generation) else {
+            bail!(
+                "a new program cannot take over from the one that runs: that takes a BPF file \
+                 system (`mount -t bpf bpf /sys/fs/bpf`); restart guard instead"
+            );
+        };
+        let generation = Generation::make(place, current.number.wrapping_add(1))?;
+        for name in estate::same_maps(&self.plan, plan) {
+            generation.take(name, &current.path(name))?;
         }
-        let pins = self.pins.take();
-        let next = Self::load_with(plan, Some(shared), |_| Ok(None));
-        match (next, pins) {
-            (Ok(mut next), Some(mut pins)) => {
-                pins.renew(&next.ebpf)?;
-                next.pins = Some(pins);
-                Ok(next)
-            }
-            (next, pins) => {
-                self.pins = pins;
-                next
-            }
-        }
+        let carried = self.counters.carried().clone();
+        Self::load_with(plan, Some(Arc::clone(place)), Some(generation), carried)
     }
 
     fn load_with(
         plan: &Plan,
-        shared: Option<Arc<Shared>>,
-        pins: impl FnOnce(&Ebpf) -> Result<Option<Pins>>,
+        place: Option<Arc<Place>>,
+        generation: Option<Generation>,
+        carried: Carried,
     ) -> Result<Self> {
-        let mut ebpf = object::load(plan, object::Logging::On, shared.as_deref())?;
+        let mut ebpf = object::load(plan, object::Logging::On, generation.as_ref())?;
         for name in [PROGRAM, STARTUP_PROGRAM] {
             verify(program(&mut ebpf, name)?, name)?;
         }
@@ -137,28 +139,64 @@ impl Kernel {
             let talks = (plan.settings.talk_mask + 1) * TALK_WAYS;
             sweep_runs = talks.div_ceil(SWEPT_AT_ONCE);
         }
-        let pins = pins(&ebpf)?;
+        if let Some(generation) = &generation {
+            generation.complete(&ebpf)?;
+        }
         startup::report(&mut ebpf)?;
         let tables = object::tables(&ebpf)?;
         let rules = Rules::fill(&mut ebpf, plan.all_rules(), plan.settings.hash_seed)?;
-        let counters = Counters::new(&mut ebpf)?;
+        let counters = Counters::new(&mut ebpf, plan.labels.clone(), carried)?;
         let program_id = program(&mut ebpf, PROGRAM)?
             .info()
             .context("what the kernel calls the program")?
             .id();
         Ok(Self {
             ebpf,
-            shared,
-            pins,
+            plan: plan.clone(),
+            place,
+            generation,
             program_id,
             sees_departures,
             sees_arrivals,
             sweep_runs,
-            table_sizes: plan.table_sizes(),
             tables,
             rules,
             counters,
         })
+    }
+
+    /// Takes over the counts of an earlier agent, whose programs are gone.
+    pub fn settle(&mut self, estate: &Estate) -> Result<()> {
+        if let Some(generation) = &self.generation {
+            self.counters.carry(estate.carried(generation)?);
+        }
+        Ok(())
+    }
+
+    /// Writes down for the next agent what it needs to go on with the maps of this one. Where
+    /// nothing outlives this one there is nothing to write.
+    pub fn bequeath(&self, state_dir: &Path) -> Result<()> {
+        let (Some(place), Some(generation)) = (&self.place, &self.generation) else {
+            return Ok(());
+        };
+        if !place.is_lasting() {
+            return Ok(());
+        }
+        estate::write(state_dir, generation, &self.plan, self.counters.carried())?;
+        place.sweep(Some(generation.folder()));
+        Ok(())
+    }
+
+    /// Where it is pinned.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_deref()
+    }
+
+    /// Leaves the maps' pins to the next agent when this is dropped.
+    pub fn leave(&mut self) {
+        if let Some(generation) = &mut self.generation {
+            generation.leave();
+        }
     }
 
     /// Gives each network its rule, or takes it away: all of them, or none.

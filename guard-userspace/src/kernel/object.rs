@@ -12,17 +12,16 @@ use guard_common::{
     known::KNOWN_WAYS,
     limit::WAYS,
     offence::{CONNECTION_WAYS, OFFENDER_WAYS},
-    wire::{
-        Counter, Ipv6Words, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort,
-    },
+    wire::{Ipv6Words, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort},
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{plan::Plan, shared::Shared};
+use super::{estate, place::Generation, plan::Plan};
 use crate::status::MapStatus;
 
 /// The compiled kernel side, embedded by the build script.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf"));
+pub(super) static OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/guard-ebpf"));
 
 /// Bits of the service's position, which precede those of the address in an ACL's key.
 const SERVICE_BITS: u32 = 32;
@@ -36,7 +35,9 @@ pub(super) enum Logging {
 }
 
 /// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
-pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Result<Ebpf> {
+///
+/// Maps that are pinned in `generation` are taken from there.
+pub(super) fn load(plan: &Plan, logging: Logging, generation: Option<&Generation>) -> Result<Ebpf> {
     let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
 
     let log_level = match logging {
@@ -48,10 +49,7 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
     loader
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .override_global("SETTINGS", &plan.settings, true)
-        .map_max_entries(
-            "COUNTERS",
-            plan.settings.interfaces * Counter::PER_INTERFACE,
-        )
+        .map_max_entries("COUNTERS", plan.entries("COUNTERS").unwrap_or(1))
         .map_max_entries("RULE_HITS", plan.rule_numbers())
         .map_max_entries("ACL_V4", entries(&acl_v4))
         .map_max_entries("ACL_V6", entries(&acl_v6));
@@ -59,8 +57,8 @@ pub(super) fn load(plan: &Plan, logging: Logging, shared: Option<&Shared>) -> Re
         loader.map_max_entries(name, entries);
     }
     plan.sizes().set(&mut loader);
-    if let Some(shared) = shared {
-        shared.lend(&mut loader);
+    if let Some(generation) = generation {
+        generation.lend(&mut loader, estate::names());
     }
     let mut ebpf = loader.load(OBJECT).map_err(|error| {
         let why = if is_out_of_memory(&error) {

@@ -6,11 +6,13 @@ use guard_common::{
     connection::talk::TALK_WAYS,
     limit::Limit,
     source::ipv6_mask,
-    wire::{ABI_VERSION, Budget, Clock, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
+    wire::{
+        ABI_VERSION, Budget, Clock, Counter, Rule, RuleWord, ServiceLimits, ServicePort, Settings,
+    },
 };
 use ipnet::IpNet;
 
-use super::rules::Sizes;
+use super::{estate::Labels, rules::Sizes};
 use crate::config::{
     self, Config, Direction, Encryption, Entry, Limits, OnPlaintext, Rate, Service,
 };
@@ -60,9 +62,14 @@ pub struct Tick {
 
 impl Tick {
     /// Whole ticks in a time.
-    fn count(self, time: Duration) -> u32 {
+    pub(super) fn count_whole(self, time: Duration) -> u64 {
         let ticks = time.as_nanos() / u128::from(self.ns.max(1));
-        u32::try_from(ticks).unwrap_or(u32::MAX)
+        u64::try_from(ticks).unwrap_or(u64::MAX)
+    }
+
+    /// The same, as the programs count them.
+    fn count(self, time: Duration) -> u32 {
+        u32::try_from(self.count_whole(time)).unwrap_or(u32::MAX)
     }
 }
 
@@ -71,6 +78,10 @@ impl Tick {
 pub struct Plan {
     /// Constants of the program.
     pub settings: Settings,
+    /// The clock of the packet path.
+    pub tick: Tick,
+    /// What counts are called.
+    pub(super) labels: Labels,
     /// Sets of each source table, a power of two.
     pub source_sets: u32,
     /// What the operator says of whom, each network once.
@@ -110,6 +121,11 @@ impl Plan {
     pub fn idle() -> Self {
         Self {
             settings: Settings::OFF,
+            tick: Tick {
+                clock: Clock::Jiffies,
+                ns: 1,
+            },
+            labels: Labels::default(),
             source_sets: 1,
             rules: Vec::new(),
             feeds: Vec::new(),
@@ -182,8 +198,11 @@ impl Plan {
             resets: 0,
             notes_known: 0,
         };
+        let services = config.services.iter().map(|service| service.name.clone());
         let mut plan = Self {
             settings,
+            tick,
+            labels: Labels::new(config.interfaces.clone(), services.collect()),
             source_sets: SOURCE_SETS,
             rules: rules(config),
             feeds: feeds(config),
@@ -261,6 +280,16 @@ impl Plan {
             ("SETTLED", on(checks, settings.settled_mask + 1)),
             ("CALLED_PORTS", on(settings.checks_calls != 0, 1 << 16)),
         ]
+    }
+
+    /// Entries of a map whose size is not that of the object.
+    pub(super) fn entries(&self, name: &str) -> Option<u32> {
+        if name == "COUNTERS" {
+            return Some(self.settings.interfaces * Counter::PER_INTERFACE);
+        }
+        let sizes = self.table_sizes();
+        let found = sizes.into_iter().find(|(known, _)| *known == name);
+        found.map(|(_, entries)| entries)
     }
 
     pub(super) fn sizes(&self) -> Sizes {

@@ -53,12 +53,13 @@ pub(super) fn report(ebpf: &mut Ebpf) -> Result<()> {
 
 /// Both clocks at one instant.
 #[derive(Clone, Copy)]
-struct Reading {
-    jiffies: u64,
-    ns: u64,
+pub(super) struct Reading {
+    pub(super) jiffies: u64,
+    pub(super) ns: u64,
 }
 
-fn read(program: &Xdp) -> Result<Reading> {
+/// Reads them.
+pub(super) fn read(program: &Xdp) -> Result<Reading> {
     let frame = [0_u8; 64];
     let mut answer = [0_u8; 64];
     let options = TestRunOptions {

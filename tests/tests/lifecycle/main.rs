@@ -5,10 +5,12 @@
 mod clients;
 mod feeds;
 mod interfaces;
+mod keep;
 mod kill;
 mod log;
 mod reload;
 mod traces;
+mod trial;
 mod warnings;
 
 use std::{
@@ -69,7 +71,7 @@ fn a_running_agent_has_its_files_to_itself() -> Result<()> {
     for pin in &pinned {
         assert!(pin.starts_with(&pins), "{}", pin.display());
     }
-    assert!(pinned.contains(&pins.join("PORTS")), "{pinned:?}");
+    assert!(pinned.contains(&pins.join("1/PORTS")), "{pinned:?}");
     agent.stop()?;
     Ok(())
 }

@@ -308,12 +308,7 @@ pub(super) const BAD: &[Bad] = &[
         "200 characters",
     ),
     // Not built yet.
-    (
-        "on_stop = \"keep\"",
-        (1, 11),
-        "`on_stop = \"keep\"` is not built yet",
-        "\"detach\"",
-    ),
+    ("on_stop = \"stay\"", (1, 11), "`stay`", "\"keep\""),
     (
         "protect_self = \"yes\"",
         (1, 16),

@@ -1,0 +1,138 @@
+//! What can be undone: something new that nobody has confirmed, and everything passing for a while.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use tracing::{error, info, warn};
+
+use super::{
+    book,
+    reload::Configured,
+    state::{Agent, Inner},
+};
+use crate::{
+    control::{Bypass, LONGEST_BYPASS, LONGEST_TRIAL},
+    entries::Done,
+};
+
+/// Something new that is undone unless it is confirmed in time.
+pub(super) struct Trial {
+    until: Instant,
+    /// Seconds since 1970, for those who look.
+    until_unix: u64,
+    back_to: BackTo,
+}
+
+/// What a trial goes back to.
+pub(super) enum BackTo {
+    /// No agent.
+    Nothing,
+    /// What was configured before.
+    Configured(Box<Configured>),
+}
+
+impl Trial {
+    pub(super) fn new(lasts: Duration, back_to: BackTo) -> Self {
+        Self {
+            until: Instant::now() + lasts,
+            until_unix: book::now().saturating_add(lasts.as_secs()),
+            back_to,
+        }
+    }
+
+    /// When it is undone, in seconds since 1970.
+    pub(super) fn until_unix(&self) -> u64 {
+        self.until_unix
+    }
+
+    fn is_over(&self) -> bool {
+        self.until <= Instant::now()
+    }
+}
+
+/// How long a trial lasts that somebody asks for.
+pub(super) fn lasts(seconds: u64) -> Result<Duration> {
+    ensure!(
+        (1..=LONGEST_TRIAL).contains(&seconds),
+        "a trial lasts 1 to {LONGEST_TRIAL} seconds"
+    );
+    Ok(Duration::from_secs(seconds))
+}
+
+impl Agent {
+    /// Puts the agent itself on trial.
+    pub(super) fn try_out(&self, lasts: Duration) {
+        let seconds = lasts.as_secs();
+        warn!(
+            seconds,
+            "on trial: detaches and ends unless `guard confirm` comes in time"
+        );
+        self.lock().trial = Some(Trial::new(lasts, BackTo::Nothing));
+    }
+
+    /// Keeps what is on trial.
+    pub(super) fn confirm(&self) -> Result<Done> {
+        let inner = &mut *self.lock();
+        let trial = inner.trial.take();
+        ensure!(
+            trial.is_some(),
+            "nothing is on trial: what is in force stays"
+        );
+        info!("confirmed: what is in force stays");
+        Ok(Done::default())
+    }
+
+    /// Undoes what nobody has confirmed in time. Whether the agent has to end for that.
+    pub(super) fn end_trial(&self) -> bool {
+        let inner = &mut *self.lock();
+        if !inner.trial.as_ref().is_some_and(Trial::is_over) {
+            return false;
+        }
+        match inner.trial.take().map(|trial| trial.back_to) {
+            Some(BackTo::Nothing) => return true,
+            Some(BackTo::Configured(before)) => self.go_back(inner, before),
+            None => {}
+        }
+        false
+    }
+
+    fn go_back(&self, inner: &mut Inner, before: Box<Configured>) {
+        match self.put_in_force(inner, *before) {
+            Ok(_) => {
+                warn!("nobody confirmed the configuration: the one of before is in force again");
+            }
+            Err((before, cause)) => {
+                error!(
+                    cause = format!("{cause:#}"),
+                    "the configuration that nobody confirmed stays in force: going back is tried again"
+                );
+                let again = Trial::new(Duration::from_secs(1), BackTo::Configured(before));
+                inner.trial = Some(again);
+            }
+        }
+    }
+
+    /// Lets everything pass for a while, or enforces again.
+    pub(super) fn bypass(&self, bypass: Bypass) -> Result<Done> {
+        let period = bypass.seconds.map(Duration::from_secs);
+        ensure!(
+            bypass
+                .seconds
+                .is_none_or(|seconds| (1..=LONGEST_BYPASS).contains(&seconds)),
+            "everything passes for 1 to {LONGEST_BYPASS} seconds at most"
+        );
+        let inner = &mut *self.lock();
+        let now = book::now();
+        let was_on = inner.kernel.bypass(now)?.is_some();
+        inner
+            .kernel
+            .set_bypass(period, now)
+            .context("the switch is where it was")?;
+        match bypass.seconds {
+            Some(seconds) => warn!(seconds, "bypass: everything passes"),
+            None if was_on => info!("bypass ended: enforcing again"),
+            None => {}
+        }
+        Ok(Done::default())
+    }
+}

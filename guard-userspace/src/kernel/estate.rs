@@ -1,0 +1,328 @@
+//! What a kernel side leaves to the one after it, be that of this agent or of the next, and what of
+//! it the next one can go on with.
+//!
+//! The maps are pinned ([`Place`]); the *deed*, a file in the state folder, says what lies in them: by
+//! which seed sources are placed, and which word each count stands for. So counts survive also where
+//! their place has changed: with other interfaces or services, or another version of guard.
+
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use aya::maps::MapData;
+use aya_obj::Object;
+use guard_common::{
+    connection::Outcome,
+    protocol::Protocol,
+    reason::{Reason, Verdict},
+    wire::{ABI_VERSION, Clock},
+};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use super::{
+    Plan, Tick,
+    carried::Carried,
+    object::OBJECT,
+    place::{Generation, Place},
+};
+
+/// The deed, in the state folder.
+const FILE: &str = "estate.json";
+/// What names this boot of the kernel: pins do not survive another.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// On what the meaning of a map depends beside its layout.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Names {
+    /// On nothing.
+    None,
+    /// On the order of the interfaces, and of the words packets are counted under.
+    Interfaces,
+    /// On the order of the services, and of the words connections are counted under.
+    Services,
+    /// On both.
+    Both,
+}
+
+/// A map that a new program takes over.
+struct Inherited {
+    name: &'static str,
+    /// Version of what its values mean. Raise it with every change of them, and with it
+    /// [`ABI_VERSION`].
+    layout: u32,
+    names: Names,
+}
+
+const fn map(name: &'static str, layout: u32, names: Names) -> Inherited {
+    Inherited {
+        name,
+        layout,
+        names,
+    }
+}
+
+const MAPS: [Inherited; 23] = [
+    map("INTERFACES", 1, Names::Interfaces),
+    map("CLOCK", 1, Names::None),
+    map("COUNTERS", 1, Names::Interfaces),
+    map("OUTCOMES", 1, Names::Services),
+    map("EVICTED", 1, Names::None),
+    map("SOURCES", 1, Names::None),
+    map("SOURCE_BYTES", 1, Names::None),
+    map("SERVICE_SOURCES", 1, Names::Services),
+    map("SERVICE_BYTES", 1, Names::Services),
+    map("NETWORKS", 1, Names::None),
+    map("KNOWN", 1, Names::None),
+    map("CONNECTIONS", 1, Names::None),
+    map("CONDUCT", 1, Names::None),
+    map("OFFENDERS", 1, Names::None),
+    map("BUDGETS", 1, Names::None),
+    map("OPENINGS", 1, Names::None),
+    map("TALKS", 1, Names::Both),
+    map("SETTLED", 1, Names::None),
+    map("SWEEP", 1, Names::None),
+    map("EVENT_BUDGET", 1, Names::None),
+    map("HEADERS", 1, Names::None),
+    map("EVENTS", 1, Names::None),
+    map("BYPASS", 1, Names::None),
+];
+
+/// The words that positions of counts stand for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Labels {
+    pub(super) interfaces: Vec<String>,
+    pub(super) services: Vec<String>,
+    pub(super) verdicts: Vec<String>,
+    pub(super) reasons: Vec<String>,
+    pub(super) outcomes: Vec<String>,
+    pub(super) protocols: Vec<String>,
+}
+
+impl Labels {
+    pub(super) fn new(interfaces: Vec<String>, services: Vec<String>) -> Self {
+        let words = |words: &[&str]| words.iter().copied().map(str::to_owned).collect();
+        Self {
+            interfaces,
+            services,
+            verdicts: words(&Verdict::ALL.map(Verdict::name)),
+            reasons: words(&Reason::ALL.map(Reason::name)),
+            outcomes: words(&Outcome::ALL.map(Outcome::name)),
+            protocols: words(&Protocol::ALL.map(Protocol::name)),
+        }
+    }
+
+    /// Whether what depends on these names means the same under `other`.
+    fn agree(&self, other: &Self, names: Names) -> bool {
+        let packets = || {
+            (&self.interfaces, &self.verdicts, &self.reasons)
+                == (&other.interfaces, &other.verdicts, &other.reasons)
+        };
+        let connections = || {
+            (&self.services, &self.outcomes, &self.protocols)
+                == (&other.services, &other.outcomes, &other.protocols)
+        };
+        match names {
+            Names::None => true,
+            Names::Interfaces => packets(),
+            Names::Services => connections(),
+            Names::Both => packets() && connections(),
+        }
+    }
+}
+
+/// What is written down of a kernel side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Deed {
+    boot_id: String,
+    abi: u32,
+    generation: u32,
+    /// The kernel's number of the map that counts packets: pins that are not those meant have another.
+    counters_id: u32,
+    hash_seed: [u64; 2],
+    clock: String,
+    tick_ns: u64,
+    layouts: BTreeMap<String, u32>,
+    labels: Labels,
+    carried: Carried,
+}
+
+/// What an earlier kernel side has left.
+#[derive(Debug)]
+pub struct Estate {
+    folder: PathBuf,
+    deed: Deed,
+}
+
+impl Estate {
+    /// What an agent has left whose pins are in `place` and whose state is in `state_dir`, if the
+    /// two belong together and are of this boot.
+    pub fn find(place: &Place, state_dir: &Path) -> Option<Self> {
+        let path = state_dir.join(FILE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                warn!(file = %path.display(), %error, "what an earlier agent left cannot be read");
+                return None;
+            }
+        };
+        let deed: Deed = serde_json::from_slice(&bytes)
+            .inspect_err(|error| {
+                warn!(file = %path.display(), %error, "what an earlier agent left cannot be read");
+            })
+            .ok()?;
+        if !place.is_lasting() || deed.boot_id != boot_id() {
+            return None;
+        }
+        let folder = place.generation(deed.abi, deed.generation);
+        let counters = MapData::from_pin(folder.join("COUNTERS")).ok()?;
+        if counters.info().ok()?.id() != deed.counters_id {
+            warn!("the pinned maps are not those of an agent with this state: starting afresh");
+            return None;
+        }
+        Some(Self { folder, deed })
+    }
+
+    /// Its clock, and what makes the places of sources unpredictable.
+    pub fn clock(&self) -> Option<(Tick, [u64; 2])> {
+        let clock = Clock::ALL
+            .into_iter()
+            .find(|clock| clock.name() == self.deed.clock)?;
+        let tick = Tick {
+            clock,
+            ns: self.deed.tick_ns,
+        };
+        Some((tick, self.deed.hash_seed))
+    }
+
+    /// The number for the kernel side after it.
+    pub(super) fn next_generation(&self) -> u32 {
+        self.deed.generation.wrapping_add(1)
+    }
+
+    /// Pins in `generation` what a kernel side as `plan` wants it can go on with.
+    pub(super) fn hand_to(&self, generation: &Generation, plan: &Plan) -> Result<()> {
+        let same_places = self.deed.hash_seed == plan.settings.hash_seed;
+        let object = Object::parse(OBJECT).context("the kernel side")?;
+        let mut left = Vec::new();
+        for Inherited {
+            name,
+            layout,
+            names,
+        } in MAPS
+        {
+            let means_the_same = same_places
+                && self.deed.layouts.get(name) == Some(&layout)
+                && self.deed.labels.agree(&plan.labels, names);
+            let path = self.folder.join(name);
+            if means_the_same && fits(&path, &object, name, plan) {
+                generation.take(name, &path)?;
+            } else {
+                left.push(name);
+            }
+        }
+        info!(
+            afresh = left.join(" "),
+            "going on with what an earlier agent left"
+        );
+        Ok(())
+    }
+
+    /// What it counted, as far as `generation` does not go on counting it. To be asked when nothing
+    /// counts there any more.
+    pub(super) fn carried(&self, generation: &Generation) -> Result<Carried> {
+        let mut carried = self.deed.carried.clone();
+        let is_left = |name: &str| {
+            let id = |path: &Path| Some(MapData::from_pin(path).ok()?.info().ok()?.id());
+            id(&self.folder.join(name)) != id(&generation.path(name))
+        };
+        if is_left("COUNTERS") {
+            carried.add_packets(&self.folder.join("COUNTERS"), &self.deed.labels)?;
+        }
+        if is_left("OUTCOMES") {
+            carried.add_connections(&self.folder.join("OUTCOMES"), &self.deed.labels)?;
+        }
+        Ok(carried)
+    }
+}
+
+/// Whether a pinned map has the shape that `plan` gives it. The kernel does not ask.
+fn fits(path: &Path, object: &Object, name: &str, plan: &Plan) -> bool {
+    let Some(wanted) = object.maps.get(name) else {
+        return false;
+    };
+    let Ok(map) = MapData::from_pin(path) else {
+        return false;
+    };
+    let Ok(info) = map.info() else { return false };
+    let entries = plan.entries(name).unwrap_or(wanted.max_entries());
+    info.map_type()
+        .is_ok_and(|kind| kind as u32 == wanted.map_type())
+        && info.key_size() == wanted.key_size()
+        && info.value_size() == wanted.value_size()
+        && info.max_entries() == entries
+}
+
+/// The maps that a kernel side of this agent takes over from the one before: those whose size is
+/// the same under both plans.
+pub(super) fn same_maps(old: &Plan, new: &Plan) -> impl Iterator<Item = &'static str> {
+    let same = |map: &&Inherited| {
+        old.entries(map.name) == new.entries(map.name) && old.labels.agree(&new.labels, map.names)
+    };
+    MAPS.iter().filter(same).map(|map| map.name)
+}
+
+/// Every map that is taken over, as far as it fits.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    MAPS.iter().map(|map| map.name)
+}
+
+/// Writes down what the maps of `generation` hold, for the next agent.
+pub(super) fn write(
+    state_dir: &Path,
+    generation: &Generation,
+    plan: &Plan,
+    carried: &Carried,
+) -> Result<()> {
+    let counters = generation.path("COUNTERS");
+    let counters = MapData::from_pin(&counters)
+        .and_then(|map| map.info())
+        .with_context(|| format!("asking the kernel about {}", counters.display()))?;
+    let deed = Deed {
+        boot_id: boot_id(),
+        abi: ABI_VERSION,
+        generation: generation.number,
+        counters_id: counters.id(),
+        hash_seed: plan.settings.hash_seed,
+        clock: plan.tick.clock.name().to_owned(),
+        tick_ns: plan.tick.ns,
+        layouts: MAPS
+            .iter()
+            .map(|map| (map.name.to_owned(), map.layout))
+            .collect(),
+        labels: plan.labels.clone(),
+        carried: carried.clone(),
+    };
+    let text = serde_json::to_vec(&deed).context("the deed")?;
+    let (path, new) = (state_dir.join(FILE), state_dir.join(format!("{FILE}.new")));
+    fs::write(&new, text)
+        .and_then(|()| fs::rename(&new, &path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Takes the deed away: there is nothing left that it speaks of.
+pub fn forget(state_dir: &Path) -> io::Result<()> {
+    match fs::remove_file(state_dir.join(FILE)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn boot_id() -> String {
+    let id = fs::read_to_string(BOOT_ID).unwrap_or_default();
+    id.trim().to_owned()
+}

@@ -1,0 +1,294 @@
+//! `on_stop = "keep"`: the programs outlive the agent, and the next one takes them over.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::MapData;
+use guard_common::wire::ABI_VERSION;
+use lab::{
+    agent::{self, Agent, Folder, Stopped},
+    counters::SourceCounter,
+    flood::{Flood, Running},
+    stage::{CLIENT, INTERFACE, NOBODY, Stage},
+};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::{
+    PATIENCE,
+    reload::{cli, reaches, wait_until},
+};
+
+/// Denies the source of the flood, and takes an agent whose programs stay.
+const KEEP: &str = "on_stop = \"keep\"\n[[deny]]\ncidr = \"203.0.113.66\"\n";
+
+/// A stage under a flood that is denied, and what of it came through.
+struct Siege {
+    stage: Stage,
+    arrived: SourceCounter,
+}
+
+impl Siege {
+    fn new() -> Result<Self> {
+        let stage = Stage::new()?;
+        let arrived = SourceCounter::attach(&stage.server)?;
+        Ok(Self { stage, arrived })
+    }
+
+    fn start(&self, folder: Folder, config: &str) -> Result<Agent> {
+        let file = folder.join("guard.toml");
+        fs::write(&file, config)?;
+        let file = file.to_string_lossy().into_owned();
+        Agent::start_in(
+            self.stage.host(),
+            folder,
+            &["--iface", INTERFACE, "--config", &file],
+        )
+    }
+
+    fn flood(&self) -> Result<Running> {
+        let frame = self
+            .stage
+            .packet(NOBODY.into())
+            .udp(4000, 9)
+            .payload([0; 18])
+            .build();
+        let flood = Flood {
+            rate_pps: Some(50_000),
+            ..Flood::new(frame, u64::MAX)
+        };
+        flood.start(&self.stage.client)
+    }
+
+    /// Asserts that nothing of the flood came through.
+    fn assert_tight(&self, flood: Running) -> Result<()> {
+        flood.stop();
+        let sent = flood.wait()?.frames;
+        let passed = self.arrived.received()?.get(&NOBODY).copied().unwrap_or(0);
+        ensure!(sent > 1_000, "the flood is hardly one: {sent}");
+        assert_eq!(passed, 0, "of {sent} came through");
+        Ok(())
+    }
+}
+
+fn kill(mut agent: Agent) -> Result<Stopped> {
+    agent.server().signal(Signal::SIGKILL)?;
+    agent.wait(PATIENCE)
+}
+
+fn denied(agent: &Agent) -> Result<u64> {
+    let metrics = agent.metrics()?;
+    Ok(metrics.count("guard_packets_total", &[("reason", "deny")]))
+}
+
+/// Runs `guard detach` on the folders of an agent.
+fn detach(stage: &Stage, folder: &Folder) -> Result<Output> {
+    let mut command: Command = stage.host().command(agent::binary()?);
+    agent::without_settings(&mut command);
+    command.arg("detach");
+    command.arg("--state-dir").arg(folder.state());
+    command.arg("--bpffs").arg(folder.bpffs());
+    command.output().context("cannot run guard")
+}
+
+fn assert_detaches(stage: &Stage, folder: &Folder) -> Result<()> {
+    let output = detach(stage, folder)?;
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(said, "detached from eth0\n");
+    assert_eq!(stage.server.xdp()?, None);
+    assert!(!folder.bpffs().exists(), "{:?}", folder.pins());
+    assert!(!folder.state().join("estate.json").exists());
+    Ok(())
+}
+
+fn deed_file(folder: &Folder) -> PathBuf {
+    folder.state().join("estate.json")
+}
+
+fn deed(folder: &Folder) -> Result<Value> {
+    Ok(serde_json::from_slice(&fs::read(deed_file(folder))?)?)
+}
+
+/// The folder of the maps of the kernel side that runs.
+fn maps(folder: &Folder) -> Result<PathBuf> {
+    let deed = deed(folder)?;
+    let (abi, generation) = (&deed["abi"], &deed["generation"]);
+    Ok(folder.bpffs().join(format!("v{abi}/{generation}")))
+}
+
+fn map_id(path: &Path) -> Result<u32> {
+    Ok(MapData::from_pin(path)?.info()?.id())
+}
+
+#[test]
+fn nothing_gets_through_while_the_agent_is_stopped_killed_started_and_reloaded() -> Result<()> {
+    let siege = Siege::new()?;
+    let mut folder = Folder::new()?;
+    let agent = siege.start(folder, KEEP)?;
+    let flood = siege.flood()?;
+    folder = kill(agent)?.folder;
+    let mut before = 0;
+    for round in 0..4 {
+        let agent = siege.start(folder, KEEP)?;
+        let counted = denied(&agent)?;
+        assert!(counted > before, "{counted} after {before}: counters go on");
+        before = counted;
+        cli(&agent, &["reload"])?;
+        let stopped = if round % 2 == 0 {
+            agent.stop()?
+        } else {
+            kill(agent)?
+        };
+        assert!(
+            siege.stage.server.xdp()?.is_some(),
+            "{}",
+            stopped.log.text()
+        );
+        folder = stopped.folder;
+    }
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn what_was_learned_and_said_survives() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let client = CLIENT.to_string();
+    cli(&agent, &["deny", "add", &client])?;
+    let known = |folder: &Folder| map_id(&maps(folder)?.join("KNOWN"));
+    let id = known(agent.folder())?;
+    let folder = kill(agent)?.folder;
+    assert!(!reaches(&siege.stage)?, "while no agent runs");
+    let agent = siege.start(folder, KEEP)?;
+    assert_eq!(known(agent.folder())?, id, "who is known is known still");
+    assert!(!reaches(&siege.stage)?);
+    cli(&agent, &["deny", "remove", &client])?;
+    assert!(reaches(&siege.stage)?);
+    let folder = agent.stop()?.folder;
+    assert!(
+        reaches(&siege.stage)?,
+        "what was let through is, without an agent too"
+    );
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn another_version_takes_over_by_the_words_of_the_one_before() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let flood = siege.flood()?;
+    wait_until(|| Ok(denied(&agent)? > 1_000))?;
+    let before = denied(&agent)?;
+    let folder = kill(agent)?.folder;
+    // As an agent would have left it whose version was another: with other words, and a map that
+    // means something else.
+    let mut deed = deed(&folder)?;
+    let known = map_id(&maps(&folder)?.join("KNOWN"))?;
+    let sources = map_id(&maps(&folder)?.join("SOURCES"))?;
+    let old = ABI_VERSION - 1;
+    fs::rename(
+        folder.bpffs().join(format!("v{ABI_VERSION}")),
+        folder.bpffs().join(format!("v{old}")),
+    )?;
+    deed["abi"] = old.into();
+    deed["layouts"]["SOURCES"] = 0.into();
+    deed["labels"]["verdicts"]
+        .as_array_mut()
+        .context("a list of words")?
+        .push("forgotten".into());
+    fs::write(deed_file(&folder), serde_json::to_vec(&deed)?)?;
+
+    let agent = siege.start(folder, KEEP)?;
+    let after = denied(&agent)?;
+    assert!(
+        after > before,
+        "{after} after {before}: counters go on by their words"
+    );
+    let now = maps(agent.folder())?;
+    assert_eq!(map_id(&now.join("KNOWN"))?, known);
+    assert_ne!(map_id(&now.join("SOURCES"))?, sources);
+    assert!(!agent.folder().bpffs().join(format!("v{old}")).exists());
+    let folder = kill(agent)?.folder;
+    let agent = siege.start(folder, KEEP)?;
+    wait_until(|| Ok(denied(&agent)? > after))?;
+    let folder = agent.stop()?.folder;
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn pins_and_deeds_that_do_not_fit_are_not_believed() -> Result<()> {
+    let siege = Siege::new()?;
+    let mut folder = Folder::new()?;
+    let flood = {
+        let agent = siege.start(folder, KEEP)?;
+        let flood = siege.flood()?;
+        folder = kill(agent)?.folder;
+        flood
+    };
+    let meddle: [fn(&Folder) -> Result<()>; 4] = [
+        // Another map in the place of one.
+        |folder| {
+            let maps = maps(folder)?;
+            fs::remove_file(maps.join("KNOWN"))?;
+            MapData::from_pin(maps.join("BUDGETS"))?.pin(maps.join("KNOWN"))?;
+            Ok(())
+        },
+        // Another in the place of the one that is named.
+        |folder| {
+            let maps = maps(folder)?;
+            fs::remove_file(maps.join("COUNTERS"))?;
+            MapData::from_pin(maps.join("EVICTED"))?.pin(maps.join("COUNTERS"))?;
+            Ok(())
+        },
+        |folder| Ok(fs::write(deed_file(folder), "{\"abi\": ")?),
+        |folder| Ok(fs::remove_file(deed_file(folder))?),
+    ];
+    for meddle in meddle {
+        meddle(&folder)?;
+        let agent = siege.start(folder, KEEP)?;
+        wait_until(|| Ok(denied(&agent)? > 0))?;
+        folder = kill(agent)?.folder;
+    }
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn who_wants_it_detached_gets_it_detached() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let refused = detach(&siege.stage, agent.folder())?;
+    assert_eq!(refused.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("another guard agent"), "{said}");
+    let folder = agent.stop()?.folder;
+
+    // The one after it does not keep, and takes over nevertheless.
+    let flood = siege.flood()?;
+    let agent = siege.start(folder, &KEEP.replace("keep", "detach"))?;
+    siege.assert_tight(flood)?;
+    let folder = agent.stop()?.folder;
+    assert_eq!(siege.stage.server.xdp()?, None);
+    assert!(!folder.bpffs().exists(), "{:?}", folder.pins());
+
+    // A reload changes it, too.
+    let agent = siege.start(folder, &KEEP.replace("keep", "detach"))?;
+    fs::write(agent.folder().join("guard.toml"), KEEP)?;
+    cli(&agent, &["reload"])?;
+    let folder = kill(agent)?.folder;
+    assert!(siege.stage.server.xdp()?.is_some());
+    assert_detaches(&siege.stage, &folder)?;
+    let again = detach(&siege.stage, &folder)?;
+    assert_eq!(
+        String::from_utf8_lossy(&again.stdout),
+        "nothing was attached\n"
+    );
+    Ok(())
+}

@@ -1,0 +1,128 @@
+//! What can be undone: a start and a reload that nobody confirms, and everything passing for a while.
+
+use std::fs;
+
+use anyhow::Result;
+use lab::{
+    agent::{Agent, Folder},
+    stage::{CLIENT, INTERFACE, Stage},
+};
+use nix::sys::signal::Signal;
+
+use crate::{
+    FLAGS, PATIENCE,
+    reload::{cli, reaches, wait_until},
+};
+
+fn flags_with(file: &str) -> [&str; 4] {
+    ["--iface", INTERFACE, "--config", file]
+}
+
+fn denying() -> String {
+    format!("on_stop = \"keep\"\n[[deny]]\ncidr = \"{CLIENT}\"\n")
+}
+
+#[test]
+fn a_start_that_nobody_confirms_is_undone() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let file = folder.join("guard.toml");
+    fs::write(&file, denying())?;
+    let file = file.to_string_lossy().into_owned();
+    let flags = [&flags_with(&file)[..], &["--confirm", "2s"]].concat();
+    let agent = Agent::start_in(stage.host(), folder, &flags)?;
+    assert!(agent.status()?["trial_until"].is_u64());
+    assert!(!reaches(&stage)?);
+    let stopped = agent.wait(PATIENCE)?;
+    assert_eq!(stopped.status.code(), Some(1), "{}", stopped.log.text());
+    assert!(stopped.log.text().contains("nobody confirmed it in time"));
+    assert!(reaches(&stage)?);
+    assert_eq!(stage.server.xdp()?, None);
+
+    let flags = [&flags_with(&file)[..], &["--confirm", "1m"]].concat();
+    let agent = Agent::start_in(stage.host(), stopped.folder, &flags)?;
+    cli(&agent, &["confirm"])?;
+    assert!(agent.status()?["trial_until"].is_null());
+    let again = agent.cli(&["confirm"])?;
+    assert_eq!(again.status.code(), Some(1));
+    assert_eq!(agent.stop()?.status.code(), Some(0));
+    Ok(())
+}
+
+#[test]
+fn a_reload_that_nobody_confirms_goes_back() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let path = folder.join("guard.toml");
+    fs::write(&path, "")?;
+    let file = path.to_string_lossy().into_owned();
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    fs::write(&path, denying())?;
+    cli(&agent, &["reload", "--confirm", "2s"])?;
+    assert!(!reaches(&stage)?);
+    let refused = agent.cli(&["reload"])?;
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("on trial"), "{said}");
+    wait_until(|| reaches(&stage))?;
+    wait_until(|| Ok(agent.status()?["trial_until"].is_null()))?;
+
+    cli(&agent, &["reload", "--confirm", "1m"])?;
+    cli(&agent, &["confirm"])?;
+    assert!(!reaches(&stage)?);
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn everything_passes_for_a_while_also_when_nobody_is_left_to_end_that() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let path = folder.join("guard.toml");
+    fs::write(&path, denying())?;
+    let file = path.to_string_lossy().into_owned();
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    assert!(!reaches(&stage)?);
+    cli(&agent, &["bypass", "on"])?;
+    assert!(reaches(&stage)?);
+    let would = |agent: &Agent| {
+        let metrics = agent.metrics()?;
+        let labels = [("verdict", "would_drop"), ("reason", "deny")];
+        Ok::<_, anyhow::Error>((
+            metrics.count("guard_packets_total", &labels),
+            metrics.count("guard_bypass", &[]),
+        ))
+    };
+    let (counted, on) = would(&agent)?;
+    assert!(counted > 0 && on == 1, "{counted}, {on}");
+    cli(&agent, &["reload"])?;
+    assert!(reaches(&stage)?, "a reload does not end it");
+    cli(&agent, &["bypass", "off"])?;
+    assert!(!reaches(&stage)?);
+    assert_eq!(would(&agent)?.1, 0);
+
+    cli(&agent, &["bypass", "on", "--for", "3s"])?;
+    let mut agent = agent;
+    agent.server().signal(Signal::SIGKILL)?;
+    let folder = agent.wait(PATIENCE)?.folder;
+    wait_until(|| Ok(!reaches(&stage)?))?;
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    assert!(agent.status()?["bypass_until"].is_null());
+    fs::write(&path, "on_stop = \"detach\"")?;
+    cli(&agent, &["reload"])?;
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn bad_times_are_refused() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    for words in [
+        &["bypass", "on", "--for", "0s"][..],
+        &["bypass", "on", "--for", "2d"],
+        &["reload", "--confirm", "2h"],
+    ] {
+        let refused = agent.cli(words)?;
+        assert_eq!(refused.status.code(), Some(2), "{words:?}");
+    }
+    agent.stop()?;
+    Ok(())
+}
