@@ -9,7 +9,7 @@ use std::{
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, http::request::Builder};
 use hyper_util::rt::TokioIo;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
 use tokio::{net::UnixStream, time::timeout};
 
@@ -119,14 +119,26 @@ async fn exchange(
         if status.is_success() {
             return Ok(Ok(body));
         }
-        let said = String::from_utf8_lossy(&body);
-        let said = said.trim_end();
+        let said = said(&body);
         if status == StatusCode::UNPROCESSABLE_ENTITY {
-            Ok(Err(said.to_owned()))
+            Ok(Err(said))
         } else {
             Err(format!("HTTP status {status}: {said}"))
         }
     };
     let (answer, _) = tokio::join!(answer, connection);
     answer
+}
+
+/// What an agent says of a failure, for people.
+fn said(body: &[u8]) -> String {
+    /// A failure as the agent writes it.
+    #[derive(Deserialize)]
+    struct Failure {
+        error: String,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Failure { error }) => error,
+        Err(_) => String::from_utf8_lossy(body).trim_end().to_owned(),
+    }
 }
