@@ -10,11 +10,14 @@ use clap::{
 };
 
 pub use self::flags::{
-    AddFlags, AgentFlags, CheckFlags, DoctorFlags, EntryCommand, ExplainFlags, LogFormat, Never,
-    OutputFormat, ReloadFlags, RemoveFlags, ReplayFlags, RunFlags, StatusFlags, UnbanFlags,
+    AddFlags, AgentFlags, CheckFlags, DoctorFlags, EntryCommand, EventsFlags, ExplainFlags,
+    ImportFlags, LogFormat, Never, OutputFormat, ReloadFlags, RemoveFlags, ReplayFlags, RunFlags,
+    StatusFlags, UnbanFlags,
 };
+pub use self::pages::{CompletionsFlags, ManFlags};
 
 mod flags;
+mod pages;
 
 /// Reads the process's command line and environment.
 ///
@@ -119,15 +122,24 @@ pub enum Command {
     /// Have the running agent read its configuration again; a bad one is refused and the old stays
     Reload(ReloadFlags),
     /// Show what was found lately: plaintext, credentials in clear, weak TLS; newest last
-    Events(StatusFlags),
+    Events(EventsFlags),
     /// Run a capture through the kernel programs, and say what became of each packet
     Replay(ReplayFlags),
     /// Say what works on this host, what does not, and the remedy
     Doctor(DoctorFlags),
+    /// Write completions for a shell to standard output
+    Completions(CompletionsFlags),
+    /// Write the manual page to standard output, or one for each command to a folder
+    Man(ManFlags),
+}
+
+/// Every command and flag there is, for completions and manual pages.
+pub fn command() -> ClapCommand {
+    Cli::command()
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 9] = [
+const UNBUILT: [(&str, &str); 7] = [
     ("top", "`guard status` shows the same once"),
     (
         "bypass",
@@ -144,8 +156,6 @@ const UNBUILT: [(&str, &str); 9] = [
     ),
     ("report", "`guard status --output json` has what is known"),
     ("detach", "`guard run` detaches when it stops"),
-    ("completions", "`guard help` lists commands and flags"),
-    ("man", "`guard help` lists commands and flags"),
 ];
 
 fn unbuilt_command(name: &'static str) -> ClapCommand {

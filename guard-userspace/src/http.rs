@@ -1,19 +1,32 @@
 //! What the agent serves: metrics and health over TCP, everything else over its Unix socket.
 
+mod audit;
+mod body;
+mod change;
 mod control;
 mod errors;
+mod follow;
+mod peer;
 mod public;
 mod serve;
 
 use std::net::IpAddr;
 
 use crate::{
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
-    findings::Told,
+    entries::{Banned, Done, Edit, List, Listed, Unban},
+    explanation::Explanation,
+    findings::{Follower, Told},
     status::Status,
 };
 
-pub(crate) use self::{control::control, public::public, serve::serve};
+pub(crate) use self::{
+    audit::Audit,
+    change::Gate,
+    control::control,
+    peer::Access,
+    public::public,
+    serve::{serve_control, serve_public},
+};
 
 /// What the handlers ask of the agent.
 pub(crate) trait Source: Send + Sync + 'static {
@@ -29,10 +42,12 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn bans(&self) -> Vec<Banned>;
     /// Ends bans.
     fn unban(&self, unban: &Unban) -> anyhow::Result<()>;
-    /// What decides for packets of an address.
-    fn explain(&self, address: IpAddr) -> Explanation;
+    /// What decides for packets of an address, to a port of this host if one is named.
+    fn explain(&self, address: IpAddr, port: Option<u16>) -> Explanation;
     /// What was found lately, newest last.
     fn events(&self) -> Vec<Told>;
+    /// What was found lately, and what will be; nothing when as many follow as may.
+    fn follow(&self) -> Option<Follower>;
     /// Whether the program is attached wherever it should be.
     fn is_ready(&self) -> bool;
 }
