@@ -114,12 +114,20 @@ impl Agent {
         self.lock().interfaces.gone(index);
     }
 
-    /// Compares with the interfaces there are, and protects what can be protected.
-    pub(super) fn attend(&self, found: &[Interface]) {
+    /// The id of the program in force.
+    pub(super) fn program_id(&self) -> u32 {
+        self.lock().kernel.program_id()
+    }
+
+    /// Compares with the interfaces there were when `program` was in force, and protects what can be
+    /// protected. Where a reload came in between, the next look tells.
+    pub(super) fn attend(&self, found: &[Interface], program: u32) {
         let Inner {
             interfaces, kernel, ..
         } = &mut *self.lock();
-        interfaces.attend(kernel, found, Instant::now());
+        if kernel.program_id() == program {
+            interfaces.attend(kernel, found, Instant::now());
+        }
     }
 
     /// Gives up the connections that have been quiet for too long.
