@@ -20,7 +20,10 @@ pub fn check(input: &[u8]) {
         assert_plain(ban.source, None);
     }
     if let Some(edit) = read::<Edit>(input) {
-        for cidr in edit.add.iter().chain(&edit.remove) {
+        for new in &edit.add {
+            assert_plain(new.cidr, new.reason.as_deref());
+        }
+        for cidr in &edit.remove {
             assert_plain(*cidr, edit.reason.as_deref());
         }
     }

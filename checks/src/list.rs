@@ -14,6 +14,7 @@ pub fn check(input: &[u8]) {
         return;
     };
     let everyone = everyone % 2 == 1;
+    check_import(text);
     match list::parse(text, everyone) {
         Ok(nets) => {
             assert!(!nets.is_empty() && nets.is_sorted_by(|one, next| one < next));
@@ -32,6 +33,23 @@ pub fn check(input: &[u8]) {
                 assert_one_line(&wrong.invalid.to_string());
             }
         }
+    }
+}
+
+/// The same list for the running agent: the networks of a feed, with reasons that a configuration
+/// could give.
+fn check_import(text: &[u8]) {
+    let (added, nets) = (list::additions(text), list::parse(text, false));
+    assert_eq!(added.is_ok(), nets.is_ok());
+    let added = added.unwrap_or_default();
+    assert!(
+        added
+            .iter()
+            .map(|new| new.cidr)
+            .eq(nets.unwrap_or_default())
+    );
+    for reason in added.iter().filter_map(|new| new.reason.as_deref()) {
+        assert_eq!(units::reason(reason).as_deref(), Ok(reason));
     }
 }
 

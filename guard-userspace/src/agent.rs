@@ -40,7 +40,7 @@ use crate::{
     doctor,
     events::Events,
     findings::Findings,
-    http,
+    http::{self, Access, Audit, Gate},
     interface::{self, Change, Interface, InterfaceError, Watch},
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
@@ -64,7 +64,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     doctor::demand_capabilities("guard run")?;
-    let claims = Claims::take(&config)?;
+    let claims = Claims::take(&config, flags.socket_group)?;
     let found = interface::lookup(&config.interfaces).await?;
     let place = Place::open(&config.bpffs)?;
     let refuse = |found| interfaces::refuse_unfit(found, place.as_ref());
@@ -165,17 +165,20 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
     let Claims {
         listener,
         control,
+        group,
         guard,
     } = claims;
     let listener = tokio::net::TcpListener::from_std(listener).context("the metrics listener")?;
     let control = tokio::net::UnixListener::from_std(control).context("the control socket")?;
     let public = http::public(Arc::clone(agent));
-    let private = http::control(Arc::clone(agent));
-    servers.spawn(http::serve(listener, public));
+    let gate = Gate::new(Audit::new(&agent.lock().rules.config.state_dir));
+    let private = http::control(Arc::clone(agent), &gate);
+    let uid = nix::unistd::geteuid().as_raw();
+    servers.spawn(http::serve_public(listener, public));
     servers.spawn(async move {
         // Keeps the lock and removes the socket when the server ends.
         let _guard = guard;
-        http::serve(control, private).await;
+        http::serve_control(control, private, Access { uid, group }).await;
     });
     Ok(servers)
 }

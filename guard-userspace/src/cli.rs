@@ -11,11 +11,13 @@ use clap::{
 
 pub use self::flags::{
     AddFlags, AgentFlags, BypassCommand, BypassFlags, CheckFlags, DetachFlags, DoctorFlags,
-    EntryCommand, ExplainFlags, LogFormat, OutputFormat, ReloadFlags, RemoveFlags, ReplayFlags,
-    RunFlags, StatusFlags, UnbanFlags,
+    EntryCommand, EventsFlags, ExplainFlags, ImportFlags, LogFormat, OutputFormat, ReloadFlags,
+    RemoveFlags, ReplayFlags, RunFlags, StatusFlags, UnbanFlags,
 };
+pub use self::pages::{CompletionsFlags, ManFlags};
 
 mod flags;
+mod pages;
 
 /// Reads the process's command line and environment.
 ///
@@ -127,15 +129,24 @@ pub enum Command {
     /// Have the running agent read its configuration again; a bad one is refused and the old stays
     Reload(ReloadFlags),
     /// Show what was found lately: plaintext, credentials in clear, weak TLS; newest last
-    Events(StatusFlags),
+    Events(EventsFlags),
     /// Run a capture through the kernel programs, and say what became of each packet
     Replay(ReplayFlags),
     /// Say what works on this host, what does not, and the remedy
     Doctor(DoctorFlags),
+    /// Write completions for a shell to standard output
+    Completions(CompletionsFlags),
+    /// Write the manual page to standard output, or one for each command to a folder
+    Man(ManFlags),
+}
+
+/// Every command and flag there is, for completions and manual pages.
+pub fn command() -> ClapCommand {
+    Cli::command()
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 6] = [
+const UNBUILT: [(&str, &str); 4] = [
     ("top", "`guard status` shows the same once"),
     (
         "services",
@@ -146,8 +157,6 @@ const UNBUILT: [(&str, &str); 6] = [
         "`guard status` shows the services and their encryption",
     ),
     ("report", "`guard status --output json` has what is known"),
-    ("completions", "`guard help` lists commands and flags"),
-    ("man", "`guard help` lists commands and flags"),
 ];
 
 fn unbuilt_command(name: &'static str) -> ClapCommand {

@@ -1,26 +1,32 @@
 //! Asks the running agent over its Unix socket.
 
+mod lines;
+
 use std::{
     io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, StatusCode, body::Bytes, client::conn::http1, http::request::Builder};
+use hyper::{
+    Request, Response, StatusCode, body::Incoming, client::conn::http1, http::request::Builder,
+};
 use hyper_util::rt::TokioIo;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
-use tokio::{net::UnixStream, time::timeout};
+use tokio::{net::UnixStream, spawn, time::timeout};
 
-use crate::entries::Done;
+pub use self::lines::Lines;
+use crate::{entries::Done, printable};
 
 /// How long the agent may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long it may take for a change: large lists have to be read and laid out.
 const CHANGE_PATIENCE: Duration = Duration::from_mins(1);
-/// The largest answer, in bytes.
-const MAX_ANSWER: usize = 16 << 20;
+/// The largest answer, in bytes: a list may have a million entries.
+const MAX_ANSWER: usize = 256 << 20;
 
 /// Why there is no answer.
 #[derive(Debug, Error)]
@@ -37,9 +43,22 @@ pub enum ClientError {
         /// What the system said.
         cause: io::Error,
     },
-    /// The agent does not do what it was asked for.
+    /// Somebody may listen there, but not to this user.
+    #[error(
+        "this user may not use {}: ask as root, or as a member of the group that the agent was \
+         given with --socket-group",
+        socket.display()
+    )]
+    Forbidden {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// The agent does not do what it is asked for, as that is not right.
     #[error("{0}")]
     Refused(String),
+    /// The agent does not do what it is asked for, for another reason.
+    #[error("{0}")]
+    Failed(String),
     /// Somebody listens, but answers with an error, or not as an agent does.
     #[error("the agent on {} does not answer as it should: {cause}", socket.display())]
     Answer {
@@ -66,67 +85,107 @@ pub async fn change<B: Serialize>(
     ask(socket, request, body, CHANGE_PATIENCE).await
 }
 
+/// What the agent on `socket` answers to a GET of `path`, line by line for as long as it goes on.
+pub async fn follow(socket: &Path, path: &str) -> Result<Lines, ClientError> {
+    let asked = request(socket, Request::get(path), Vec::new());
+    let response = timeout(PATIENCE, asked)
+        .await
+        .map_err(|_| too_late(socket, PATIENCE))??;
+    if !response.status().is_success() {
+        let (status, body) = timeout(PATIENCE, whole(socket, response))
+            .await
+            .map_err(|_| too_late(socket, PATIENCE))??;
+        return Err(refusal(socket, status, &body));
+    }
+    Ok(Lines::new(response.into_body()))
+}
+
 async fn ask<T: DeserializeOwned>(
     socket: &Path,
-    request: Builder,
+    builder: Builder,
     body: Vec<u8>,
     patience: Duration,
 ) -> Result<T, ClientError> {
-    let wrong = |cause: String| ClientError::Answer {
-        socket: socket.to_owned(),
-        cause,
+    let exchange = async {
+        let response = request(socket, builder, body).await?;
+        whole(socket, response).await
     };
-    let stream = UnixStream::connect(socket)
+    let (status, body) = timeout(patience, exchange)
         .await
-        .map_err(|cause| ClientError::NoAgent {
-            socket: socket.to_owned(),
-            cause,
-        })?;
-    let body = timeout(patience, exchange(stream, request, body))
-        .await
-        .map_err(|_| wrong(format!("nothing came in {} s", patience.as_secs())))?
-        .map_err(&wrong)?
-        .map_err(ClientError::Refused)?;
-    serde_json::from_slice(&body).map_err(|error| wrong(error.to_string()))
+        .map_err(|_| too_late(socket, patience))??;
+    if !status.is_success() {
+        return Err(refusal(socket, status, &body));
+    }
+    serde_json::from_slice(&body).map_err(|error| wrong(socket, &error))
 }
 
-/// The answer, or in its place why the agent refuses; or what went wrong.
-async fn exchange(
-    stream: UnixStream,
-    request: Builder,
+/// Sends a request, and takes the head of the answer.
+async fn request(
+    socket: &Path,
+    builder: Builder,
     body: Vec<u8>,
-) -> Result<Result<Bytes, String>, String> {
-    let text = |error: &dyn std::fmt::Display| error.to_string();
+) -> Result<Response<Incoming>, ClientError> {
+    let stream = UnixStream::connect(socket).await.map_err(|cause| {
+        let socket = socket.to_owned();
+        match cause.kind() {
+            io::ErrorKind::PermissionDenied => ClientError::Forbidden { socket },
+            _ => ClientError::NoAgent { socket, cause },
+        }
+    })?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|error| text(&error))?;
-    let request = request
+        .map_err(|error| wrong(socket, &error))?;
+    // What goes wrong with it is told by the answer, too.
+    spawn(connection);
+    let request = builder
         .header("host", "guard")
         .body(Full::new(Bytes::from(body)))
-        .map_err(|error| text(&error))?;
-    let answer = async move {
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|error| text(&error))?;
-        let status = response.status();
-        let body = Limited::new(response.into_body(), MAX_ANSWER);
-        let body = body
-            .collect()
-            .await
-            .map_err(|error| text(&error))?
-            .to_bytes();
-        if status.is_success() {
-            return Ok(Ok(body));
+        .map_err(|error| wrong(socket, &error))?;
+    let response = sender.send_request(request).await;
+    response.map_err(|error| wrong(socket, &error))
+}
+
+/// The status of an answer and all of its body.
+async fn whole(
+    socket: &Path,
+    response: Response<Incoming>,
+) -> Result<(StatusCode, Bytes), ClientError> {
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MAX_ANSWER);
+    let body = body
+        .collect()
+        .await
+        .map_err(|error| wrong(socket, &error))?;
+    Ok((status, body.to_bytes()))
+}
+
+/// What an agent says of a failure, for people.
+fn refusal(socket: &Path, status: StatusCode, body: &[u8]) -> ClientError {
+    /// A failure as the agent writes it.
+    #[derive(Deserialize)]
+    struct Failure {
+        error: String,
+    }
+    match serde_json::from_slice(body) {
+        Ok(Failure { error }) if status == StatusCode::UNPROCESSABLE_ENTITY => {
+            ClientError::Refused(printable::lines(&error).into_owned())
         }
-        let said = String::from_utf8_lossy(&body);
-        let said = said.trim_end();
-        if status == StatusCode::UNPROCESSABLE_ENTITY {
-            Ok(Err(said.to_owned()))
-        } else {
-            Err(format!("HTTP status {status}: {said}"))
+        Ok(Failure { error }) => ClientError::Failed(printable::lines(&error).into_owned()),
+        Err(_) => {
+            let said = String::from_utf8_lossy(body);
+            let said = printable::start(said.trim_end(), 500);
+            wrong(socket, &format!("HTTP status {status}: {said}"))
         }
-    };
-    let (answer, _) = tokio::join!(answer, connection);
-    answer
+    }
+}
+
+fn too_late(socket: &Path, patience: Duration) -> ClientError {
+    wrong(socket, &format!("nothing came in {} s", patience.as_secs()))
+}
+
+fn wrong(socket: &Path, cause: &dyn std::fmt::Display) -> ClientError {
+    ClientError::Answer {
+        socket: socket.to_owned(),
+        cause: printable::line(&cause.to_string()).into_owned(),
+    }
 }

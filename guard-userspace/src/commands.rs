@@ -1,8 +1,11 @@
 //! What each command does, and how it ends.
 
 pub(crate) mod ask;
+mod follow;
+mod import;
 pub(crate) mod local;
 pub(crate) mod output;
+pub(crate) mod pages;
 
 /// What a command ends with: see the contract's table of commands.
 pub(crate) const START_FAILED: u8 = 1;

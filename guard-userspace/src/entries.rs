@@ -3,12 +3,11 @@
 use std::{fmt, net::IpAddr};
 
 use clap::ValueEnum;
-use guard_common::{
-    reason::{Reason, Verdict},
-    wire::Rule,
-};
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, Serialize, de};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use crate::config::{
     Entry,
@@ -46,7 +45,7 @@ pub enum Origin {
 
 impl Origin {
     /// The stable word users see.
-    const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Configuration => "configuration",
             Self::Runtime => "runtime",
@@ -91,18 +90,82 @@ pub struct Edit {
     /// Which list.
     pub list: List,
     /// Networks to add. Those that are on the list already get the new reason and end.
-    #[serde(default, deserialize_with = "networks")]
-    pub add: Vec<IpNet>,
+    #[serde(default)]
+    pub add: Vec<Addition>,
     /// Networks to take off.
     #[serde(default, deserialize_with = "networks")]
     pub remove: Vec<IpNet>,
-    /// Why those that are added are there.
+    /// Why those that are added are there, where nothing else is said of them.
     #[serde(default, deserialize_with = "reason")]
     pub reason: Option<String>,
-    /// After how many seconds those that are added end.
+    /// After how many seconds those that are added end: 1 to [`units::LONGEST_PERIOD`].
+    #[serde(default, deserialize_with = "seconds")]
     pub seconds: Option<u64>,
     /// Where whoever asks is, when by SSH.
     pub ssh_client: Option<IpAddr>,
+}
+
+/// A network to add: `"192.0.2.0/24"`, or `{"cidr": "192.0.2.0/24", "reason": "scanner"}`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addition {
+    /// Whom it names.
+    pub cidr: IpNet,
+    /// Why this one is there.
+    pub reason: Option<String>,
+}
+
+impl From<IpNet> for Addition {
+    fn from(cidr: IpNet) -> Self {
+        Self { cidr, reason: None }
+    }
+}
+
+/// An addition with a reason of its own.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WithReason {
+    #[serde(deserialize_with = "network")]
+    cidr: IpNet,
+    #[serde(default, deserialize_with = "reason")]
+    reason: Option<String>,
+}
+
+impl Serialize for Addition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { cidr, reason } = self.clone();
+        match reason {
+            None => cidr.serialize(serializer),
+            reason => WithReason { cidr, reason }.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Addition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EitherForm)
+    }
+}
+
+struct EitherForm;
+
+impl<'de> Visitor<'de> for EitherForm {
+    type Value = Addition;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a network like \"192.0.2.0/24\", or an object with its `cidr` and `reason`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Addition, E> {
+        checked(units::cidr(text)).map(Addition::from)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Addition, A::Error> {
+        let both = WithReason::deserialize(MapAccessDeserializer::new(map))?;
+        Ok(Addition {
+            cidr: both.cidr,
+            reason: both.reason,
+        })
+    }
 }
 
 /// A change that is made.
@@ -157,133 +220,19 @@ fn reason<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
     text.map(|text| checked(units::reason(&text))).transpose()
 }
 
+fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+    let seconds = Option::<u64>::deserialize(deserializer)?;
+    let longest = units::LONGEST_PERIOD.as_secs();
+    match seconds {
+        Some(seconds) if !(1..=longest).contains(&seconds) => Err(D::Error::custom(format!(
+            "entries end after 1 to {longest} seconds, not after {seconds}"
+        ))),
+        seconds => Ok(seconds),
+    }
+}
+
 fn checked<T, E: de::Error>(value: Result<T, Invalid>) -> Result<T, E> {
     value.map_err(E::custom)
-}
-
-/// What decides for packets of an address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Explanation {
-    /// The address.
-    pub source: IpAddr,
-    /// `pass` or `drop`: what becomes of a sound packet that keeps to the limits.
-    pub verdict: String,
-    /// Why: `allow`, `deny`, `feed`, `spoofed` or `pass`.
-    pub reason: String,
-    /// Entries whose network holds the address. The first one decides: the operator's go before
-    /// those of feeds, and of each the most specific one.
-    pub entries: Vec<Matching>,
-    /// The ban it falls under, which holds where no entry decides.
-    pub ban: Option<Banned>,
-}
-
-/// An entry that holds an address.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Matching {
-    /// `allow`, `deny` or `feed`.
-    pub list: String,
-    /// Whom it names.
-    pub cidr: IpNet,
-    /// The name of the feed, if it is of one.
-    pub feed: Option<String>,
-    /// Where it comes from, if it is the operator's.
-    pub origin: Option<Origin>,
-    /// Why it is there.
-    pub reason: Option<String>,
-    /// When it ends, in seconds since 1970.
-    pub expires: Option<u64>,
-    /// Packets it has decided since the last reload, of a feed those that all of it has; nothing
-    /// where there are too many entries for each to have a count.
-    pub packets: Option<u64>,
-}
-
-impl Matching {
-    /// An entry of the operator.
-    pub(crate) fn of_operator(entry: Listed, packets: Option<u64>) -> Self {
-        Self {
-            list: entry.list.to_string(),
-            cidr: entry.cidr,
-            feed: None,
-            origin: Some(entry.origin),
-            reason: entry.reason,
-            expires: entry.expires,
-            packets,
-        }
-    }
-
-    /// An entry of a feed.
-    pub(crate) fn of_feed(cidr: IpNet, name: &str, packets: Option<u64>) -> Self {
-        Self {
-            list: "feed".to_owned(),
-            cidr,
-            feed: Some(name.to_owned()),
-            origin: None,
-            reason: None,
-            expires: None,
-            packets,
-        }
-    }
-
-    fn render(&self) -> String {
-        let who = self.feed.as_deref().or(self.origin.map(Origin::name));
-        line(
-            (&self.list, self.cidr, who.unwrap_or("-")),
-            self.expires,
-            self.reason.as_deref(),
-        )
-    }
-}
-
-impl Explanation {
-    /// What `decides` for a packet, the entries that hold its source, the first one first, and its
-    /// ban.
-    pub(crate) fn new(
-        source: IpAddr,
-        decides: Option<Rule>,
-        entries: Vec<Matching>,
-        ban: Option<Banned>,
-    ) -> Self {
-        let (verdict, reason) = match decides {
-            None => (Verdict::Pass, Reason::Pass),
-            Some(Rule::Allow) => (Verdict::Pass, Reason::Allow),
-            Some(Rule::Deny) => (Verdict::Drop, Reason::Deny),
-            Some(Rule::Own) => (Verdict::Drop, Reason::Spoofed),
-            Some(Rule::Feed) => (Verdict::Drop, Reason::Feed),
-            Some(Rule::Ban) => (Verdict::Drop, Reason::Ban),
-        };
-        Self {
-            source,
-            verdict: verdict.name().to_owned(),
-            reason: reason.name().to_owned(),
-            entries,
-            ban,
-        }
-    }
-
-    /// For people.
-    pub fn render(&self) -> String {
-        let Self {
-            source,
-            verdict,
-            reason,
-            entries,
-            ban,
-        } = self;
-        let limits = if reason == "pass" {
-            ", within the limits"
-        } else {
-            ""
-        };
-        let mut text = format!("{source}: {verdict} ({reason}{limits})\n");
-        if let Some(ban) = ban {
-            text = format!("{text}  ban    {}\n", ban.render());
-        }
-        entries.iter().fold(text, |text, entry| {
-            let packets = entry.packets;
-            let packets = packets.map_or("-".to_owned(), |packets| packets.to_string());
-            format!("{text}  {}  {packets} packets\n", entry.render())
-        })
-    }
 }
 
 impl Banned {
@@ -321,7 +270,8 @@ impl Listed {
     }
 }
 
-fn line(
+/// An entry on one line, for people.
+pub(crate) fn line(
     (list, cidr, who): (&str, IpNet, &str),
     expires: Option<u64>,
     reason: Option<&str>,
@@ -346,7 +296,8 @@ mod tests {
             serde_json::from_value::<Edit>(body)
         };
         let edited = edit("::ffff:192.0.2.7/128", "scanner").expect("an edit");
-        assert_eq!(edited.add, ["192.0.2.7/32".parse().expect("a network")]);
+        let cidr: IpNet = "192.0.2.7/32".parse().expect("a network");
+        assert_eq!(edited.add, [cidr.into()]);
         for (cidr, reason) in [
             ("192.0.2.7/24", "bits beyond the prefix"),
             ("192.0.2.0/33", "no such prefix"),

@@ -1,5 +1,7 @@
 //! What was found on the wire: the latest of it for people, and sums for dashboards.
 
+mod follower;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     fmt::Write as _,
@@ -10,6 +12,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{info, warn};
 
+pub(crate) use self::follower::Follower;
+use self::follower::News;
 use crate::{config::Direction, redact::Credential, status::TlsStatus, tls::TlsFacts};
 
 /// Happenings that are kept; the oldest makes room.
@@ -183,12 +187,22 @@ pub(crate) struct Told {
     text: String,
 }
 
+impl From<&Happening> for Told {
+    fn from(happening: &Happening) -> Self {
+        Self {
+            text: happening.render(),
+            happening: happening.clone(),
+        }
+    }
+}
+
 /// What was found since the agent started. Everything in it is a sample, so sums are lower bounds.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     happenings: VecDeque<Happening>,
     credentials: BTreeMap<String, BTreeMap<&'static str, u64>>,
     tls: BTreeMap<String, TlsStatus>,
+    news: News,
 }
 
 impl Findings {
@@ -208,6 +222,7 @@ impl Findings {
             }
             Happened::Connection { .. } => {}
         }
+        self.news.tell(|| Told::from(&happening));
         if self.happenings.len() == KEPT {
             self.happenings.pop_front();
         }
@@ -216,11 +231,12 @@ impl Findings {
 
     /// The latest happenings, newest last.
     pub(crate) fn latest(&self) -> Vec<Told> {
-        let told = |happening: &Happening| Told {
-            text: happening.render(),
-            happening: happening.clone(),
-        };
-        self.happenings.iter().map(told).collect()
+        self.happenings.iter().map(Told::from).collect()
+    }
+
+    /// The latest happenings and all that come; nothing when as many follow as may.
+    pub(crate) fn follow(&self) -> Option<Follower> {
+        self.news.follow(self.happenings.iter().map(Told::from))
     }
 
     /// Credentials seen in clear at a service, by scheme.
@@ -260,7 +276,15 @@ fn add_tls(status: &mut TlsStatus, facts: &TlsFacts, findings: &[&'static str]) 
 mod tests {
     use super::*;
 
-    fn happening(happened: Happened) -> Happening {
+    pub(super) fn plaintext(request: &str) -> Happened {
+        Happened::Plaintext {
+            verdict: "pass",
+            request: request.to_owned(),
+            credentials: Vec::new(),
+        }
+    }
+
+    pub(super) fn happening(happened: Happened) -> Happening {
         Happening {
             time_ms: 1_700_000_000_123,
             service: "orders".to_owned(),

@@ -10,7 +10,7 @@ use guard::{
     entries::List,
 };
 
-use self::commands::{BAD_CONFIGURATION, ask, local, output::failure};
+use self::commands::{BAD_CONFIGURATION, ask, local, output::failure, pages};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -37,5 +37,7 @@ async fn main() -> ExitCode {
         Command::Events(flags) => ask::events(&flags).await,
         Command::Replay(flags) => local::replay(&flags),
         Command::Doctor(flags) => local::diagnose(&flags).await,
+        Command::Completions(flags) => pages::completions(&flags),
+        Command::Man(flags) => pages::man(&flags),
     }
 }

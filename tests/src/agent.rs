@@ -59,6 +59,14 @@ impl Folder {
         Ok(Self { scratch, bpffs })
     }
 
+    /// Makes ones of which that for the state has room for little.
+    pub fn with_small_state() -> Result<Self> {
+        const BYTES: u32 = 256 << 10;
+        let mut folder = Self::new()?;
+        folder.scratch.mount_memory("state", BYTES)?;
+        Ok(folder)
+    }
+
     /// What `--bpffs` names: a folder inside a mounted bpffs, which the agent creates.
     pub fn bpffs(&self) -> &Path {
         &self.bpffs
@@ -199,6 +207,18 @@ impl Agent {
             .arg("--socket")
             .arg(self.folder.socket());
         command.output().context("cannot run guard")
+    }
+
+    /// Starts `guard` with these words and this agent's socket, such as `["events", "--follow"]`; what
+    /// it prints goes to this file.
+    pub fn start_cli(&self, words: &[&str], printed: &Path) -> Result<Server> {
+        let mut command = self.server.namespace().command(binary()?);
+        without_settings(&mut command);
+        command
+            .args(words)
+            .arg("--socket")
+            .arg(self.folder.socket());
+        Server::start(self.server.namespace(), command, printed, Ready::Started)
     }
 
     /// What `guard status --output json` says of it.

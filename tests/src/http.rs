@@ -38,7 +38,7 @@ fn exchange(server: SocketAddr, path: &str) -> Result<String> {
     Ok(text)
 }
 
-fn parse(text: &str) -> Result<Response> {
+pub(crate) fn parse(text: &str) -> Result<Response> {
     let (head, body) = text.split_once("\r\n\r\n").context("no end of headers")?;
     let status = head
         .split_whitespace()

@@ -8,6 +8,7 @@
 pub mod agent;
 pub mod bench;
 pub mod command;
+pub mod control;
 pub mod counters;
 pub mod curl;
 pub mod flood;
@@ -20,6 +21,7 @@ pub mod netns;
 mod object;
 pub mod pcap;
 pub mod process;
+pub mod python;
 mod scheduling;
 pub mod scratch;
 pub mod servers;

@@ -11,7 +11,7 @@ use nix::sys::{
     utsname::uname,
 };
 
-use crate::{captures, packages, toolchain::Survey, workspace};
+use crate::{captures, packages, python, toolchain::Survey, workspace};
 
 /// What every kernel function that guard calls needs.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
@@ -22,6 +22,7 @@ pub(crate) fn run() -> ExitCode {
     let checks = [
         ("eBPF compiler", compiler()),
         ("programs", programs()),
+        ("python", python::check()),
         ("captures", captures()),
         ("root", root()),
         ("kernel", kernel()),

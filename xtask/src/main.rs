@@ -19,6 +19,7 @@ mod kernels;
 mod linker;
 mod packages;
 mod progress;
+mod python;
 mod service;
 mod setup;
 mod test;
@@ -86,5 +87,6 @@ fn run(task: &Task) -> Result<ExitCode> {
 
 fn set_up() -> Result<()> {
     setup::for_tests()?;
+    python::install()?;
     captures::fetch()
 }

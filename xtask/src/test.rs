@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::{
-    captures, setup,
+    captures, python, setup,
     toolchain::probe::on_path,
     workspace::{self, Profile},
 };
@@ -33,6 +33,7 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
     } else {
         setup::for_tests()?;
     }
+    python::install()?;
     captures::fetch()?;
     // What the runner builds anyway, and the binaries, in one go.
     let mut build = workspace::cargo();

@@ -58,6 +58,13 @@ impl Slot {
         }
     }
 
+    fn kept(&self, list: List) -> Option<&Kept> {
+        match list {
+            List::Allow => self.allow.as_ref(),
+            List::Deny => self.deny.as_ref(),
+        }
+    }
+
     /// At equal length allow wins, and the operator goes before everybody else.
     fn rule(&self) -> Option<RuleWord> {
         let word = |rule, kept: &Kept| RuleWord::new(rule, kept.number);
@@ -259,14 +266,25 @@ impl Book {
 
     /// Takes off what has ended.
     pub(super) fn expire(&mut self, now: u64) -> Vec<Change> {
-        let over: Vec<(List, IpNet)> = self
-            .list()
-            .filter(|entry| is_over(entry.expires, now))
-            .map(|entry| (entry.list, entry.cidr))
+        let lists = [List::Allow, List::Deny].into_iter();
+        let over: Vec<(List, IpNet)> = lists
+            .flat_map(|list| self.of(list).map(move |(cidr, kept)| (list, cidr, kept)))
+            .filter(|(_, _, kept)| is_over(kept.expires, now))
+            .map(|(list, cidr, _)| (list, cidr))
             .collect();
         over.into_iter()
             .map(|(list, cidr)| self.take(list, cidr))
             .collect()
+    }
+
+    fn of(&self, list: List) -> impl Iterator<Item = (IpNet, &Kept)> {
+        let slots = self.slots.iter();
+        slots.filter_map(move |(cidr, slot)| Some((*cidr, slot.kept(list)?)))
+    }
+
+    /// The networks of a list, of which there may be very many.
+    pub(super) fn nets(&self, list: List) -> impl Iterator<Item = IpNet> {
+        self.of(list).map(|(cidr, _)| cidr)
     }
 
     /// Every entry in it.

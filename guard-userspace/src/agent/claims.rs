@@ -5,7 +5,9 @@ use std::{
     io,
     net::TcpListener,
     os::unix::{
-        fs::{DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        fs::{
+            DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
+        },
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -21,6 +23,8 @@ pub(super) struct Claims {
     pub(super) listener: TcpListener,
     /// The control socket.
     pub(super) control: UnixListener,
+    /// Whose members may connect to it and change something, if there is such a group.
+    pub(super) group: Option<u32>,
     /// The lock and the socket's file.
     pub(super) guard: Guard,
 }
@@ -32,8 +36,8 @@ pub(super) struct Guard {
 }
 
 impl Claims {
-    /// Takes them all, or none.
-    pub(super) fn take(config: &Config) -> Result<Self> {
+    /// Takes them all, or none. The control socket is for `group` too, if there is one.
+    pub(super) fn take(config: &Config, group: Option<u32>) -> Result<Self> {
         let lock = lock_state(&config.state_dir)?;
         let listener = TcpListener::bind(config.listen).with_context(|| {
             format!(
@@ -44,7 +48,7 @@ impl Claims {
         listener
             .set_nonblocking(true)
             .context("the metrics listener")?;
-        let control = bind_control(&config.socket)?;
+        let control = bind_control(&config.socket, group)?;
         let guard = Guard {
             socket: config.socket.clone(),
             _lock: lock,
@@ -52,6 +56,7 @@ impl Claims {
         Ok(Self {
             listener,
             control,
+            group,
             guard,
         })
     }
@@ -88,7 +93,7 @@ pub(super) fn lock_state(folder: &Path) -> Result<File> {
     }
 }
 
-fn bind_control(path: &Path) -> Result<UnixListener> {
+fn bind_control(path: &Path, group: Option<u32>) -> Result<UnixListener> {
     if let Some(folder) = path.parent() {
         make_folder(folder, 0o755, "--socket")?;
     }
@@ -125,12 +130,30 @@ fn bind_control(path: &Path) -> Result<UnixListener> {
             path.display()
         )
     })?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-        .with_context(|| format!("cannot protect {}", path.display()))?;
+    protect(path, group)?;
     listener
         .set_nonblocking(true)
         .context("the control socket")?;
     Ok(listener)
+}
+
+/// Lets the agent's own user connect, and the members of `group`.
+fn protect(path: &Path, group: Option<u32>) -> Result<()> {
+    let mode = match group {
+        Some(group) => {
+            chown(path, None, Some(group)).with_context(|| {
+                format!(
+                    "cannot give {} to the group {group}: make the agent's user a member of it, or \
+                     leave --socket-group out",
+                    path.display()
+                )
+            })?;
+            0o660
+        }
+        None => 0o600,
+    };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("cannot protect {}", path.display()))
 }
 
 /// Makes a folder for what `flag` places.

@@ -25,7 +25,8 @@ use crate::{
     bans::Bans,
     config::{Config, Entry, Style, units},
     control::Reload,
-    entries::{Done, Edit, Explanation, List, Listed, Matching},
+    entries::{Addition, Done, Edit, List, Listed},
+    explanation::{Explanation, Matching},
     kernel::{Estate, NoRoom, Plan, Tick, measure_tick},
 };
 
@@ -257,20 +258,22 @@ impl Agent {
             seconds,
             ssh_client,
         } = edit;
-        if let Some(everyone) = add.iter().find(|cidr| units::is_everyone(**cidr)) {
+        let everyone = add.iter().find(|new| units::is_everyone(new.cidr));
+        if let Some(Addition { cidr, .. }) = everyone {
             ensure!(
                 list != List::Deny,
-                "{everyone} is everyone: if that is meant, add a [[deny]] with `everyone = true` to \
+                "{cidr} is everyone: if that is meant, add a [[deny]] with `everyone = true` to \
                  the configuration, and `guard reload`"
             );
         }
         let now = book::now();
         let expires = seconds.map(|seconds| now.saturating_add(seconds));
-        let new = |cidr: IpNet| New {
-            cidr: cidr.trunc(),
-            reason: reason.clone(),
+        let new = |new: Addition| New {
+            cidr: new.cidr.trunc(),
+            reason: new.reason.or_else(|| reason.clone()),
             expires,
         };
+        let added: Vec<IpNet> = add.iter().map(|new| new.cidr).collect();
         let inner = &mut *self.lock();
         let before = inner.rules.over.book.clone();
         let book = &mut inner.rules.over.book;
@@ -285,7 +288,7 @@ impl Agent {
             let word = inner.kernel.rule(cidr);
             word.filter(|word| word.rule() != Some(Rule::Ban))
         };
-        changes.extend(book.add(list, add.iter().copied().map(new).collect(), in_force));
+        changes.extend(book.add(list, add.into_iter().map(new).collect(), in_force));
         inner.rules.over.uncover(&mut changes);
         let done = self
             .apply(inner, &changes)
@@ -296,10 +299,10 @@ impl Agent {
             return Err(error);
         }
         info!(%list, entries = changes.len(), "entries changed");
-        if list == List::Allow || add.is_empty() {
+        if list == List::Allow || added.is_empty() {
             return Ok(Done::default());
         }
-        Ok(inner.warn_of_denied(&add, ssh_client))
+        Ok(inner.warn_of_denied(&added, ssh_client))
     }
 
     /// Takes off the entries that have ended.
@@ -353,8 +356,8 @@ impl Agent {
         configured.chain(others).collect()
     }
 
-    /// What decides for packets of an address.
-    pub(super) fn explain(&self, address: IpAddr) -> Explanation {
+    /// What decides for packets of an address, to a port of this host if one is asked for.
+    pub(super) fn explain(&self, address: IpAddr, port: Option<u16>) -> Explanation {
         let inner = self.lock();
         let rules = warnings::deciding(&inner.kernel, address);
         let decides = rules.first().and_then(|(_, word)| word.rule());
@@ -367,7 +370,8 @@ impl Agent {
             Some(Matching::of_operator(entry, packets))
         });
         let ban = inner.rules.over.bans.around(address, book::now());
-        Explanation::new(address, decides, entries.collect(), ban)
+        let found = (entries.collect(), ban);
+        Explanation::new((address, port), decides, found, &inner.rules.config)
     }
 }
 

@@ -22,10 +22,11 @@ use super::{
 };
 use crate::{
     cli::RunFlags,
-    config::{Config, Encryption, OnStop, Service},
+    config::{Config, OnStop, Service},
     control::{Bypass, Reload},
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
-    findings::{Findings, Told},
+    entries::{Banned, Done, Edit, List, Listed, Unban},
+    explanation::Explanation,
+    findings::{Findings, Follower, Told},
     http::Source,
     interface::Interface,
     kernel::{Kernel, Place, RuleCounts, forget_estate},
@@ -249,12 +250,16 @@ impl Source for Agent {
         Self::unban(self, unban)
     }
 
-    fn explain(&self, address: IpAddr) -> Explanation {
-        Self::explain(self, address)
+    fn explain(&self, address: IpAddr, port: Option<u16>) -> Explanation {
+        Self::explain(self, address, port)
     }
 
     fn events(&self) -> Vec<Told> {
         self.findings().latest()
+    }
+
+    fn follow(&self) -> Option<Follower> {
+        self.findings().follow()
     }
 
     fn is_ready(&self) -> bool {
@@ -318,13 +323,7 @@ impl Inner {
             List::Allow => config.allow.len(),
             List::Deny => config.deny.len(),
         };
-        let others = self
-            .rules
-            .over
-            .book
-            .list()
-            .filter(|entry| entry.list == list);
-        configured + others.count()
+        configured + self.rules.over.book.nets(list).count()
     }
 
     /// How many entries the feeds have, each counted once.
@@ -363,12 +362,7 @@ fn service_status(
                 (first, last) => format!("{first}-{last}"),
             })
             .collect(),
-        encryption: match service.encryption {
-            Encryption::Required => "required",
-            Encryption::Optional => "optional",
-            Encryption::Off => "off",
-        }
-        .to_owned(),
+        encryption: service.encryption.name().to_owned(),
         direction: service.direction.name().to_owned(),
         on_plaintext: service.on_plaintext.name().to_owned(),
         strict: service.strict,

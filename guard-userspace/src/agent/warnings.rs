@@ -124,8 +124,7 @@ impl Inner {
     /// Everything that is to be warned of at this moment.
     pub(super) fn warnings(&self) -> Vec<String> {
         let over = &self.rules.over;
-        let denied = over.book.list().filter(|entry| entry.list == List::Deny);
-        let denied = of_own_denied(denied.map(|entry| entry.cidr), &self.rules);
+        let denied = of_own_denied(over.book.nets(List::Deny), &self.rules);
         let shut_out = shut_out(self);
         let all = over.warnings.iter().cloned().chain(denied);
         all.chain(shut_out.iter().map(ShutOut::sentence)).collect()

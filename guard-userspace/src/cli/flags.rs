@@ -1,6 +1,7 @@
 //! The flags of each command.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -121,6 +122,10 @@ pub struct RunFlags {
     #[arg(long, value_name = "PATH", env = "GUARD_SOCKET", value_parser = units::socket)]
     pub socket: Option<PathBuf>,
 
+    /// Group whose members may use the control socket, beside root and the agent's own user
+    #[arg(long, value_name = "GROUP", env = "GUARD_SOCKET_GROUP", value_parser = units::group)]
+    pub socket_group: Option<u32>,
+
     /// Folder for what outlives the agent [default: /var/lib/guard]
     #[arg(long, value_name = "DIR", env = "GUARD_STATE_DIR")]
     pub state_dir: Option<PathBuf>,
@@ -178,6 +183,8 @@ pub struct StatusFlags {
 pub enum EntryCommand {
     /// Add networks, all or none
     Add(AddFlags),
+    /// Add the networks of a file, all or none
+    Import(ImportFlags),
     /// Take off networks that were added, all or none
     Remove(RemoveFlags),
     /// Show the entries, those of the configuration first
@@ -202,6 +209,39 @@ pub struct AddFlags {
     /// Where the agent listens
     #[command(flatten)]
     pub agent: AgentFlags,
+}
+
+/// Flags of `guard allow import` and `guard deny import`.
+#[derive(Args, Clone, Debug)]
+pub struct ImportFlags {
+    /// File with a network, an address or a range of addresses a line; `-` is standard input. What
+    /// stands behind a `#` is why the networks of its line are there
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// How long the entries stay, like 10m; without it, until they are removed
+    #[arg(long = "for", value_name = "DURATION", value_parser = units::period)]
+    pub period: Option<Duration>,
+
+    /// Why those are there of which the file does not say it
+    #[arg(long, value_name = "TEXT", value_parser = units::reason)]
+    pub reason: Option<String>,
+
+    /// Where the agent listens
+    #[command(flatten)]
+    pub agent: AgentFlags,
+}
+
+/// Flags of `guard events`.
+#[derive(Args, Clone, Debug)]
+pub struct EventsFlags {
+    /// Go on with what is found from now on, until Ctrl-C; as JSON, an object a line
+    #[arg(long, short)]
+    pub follow: bool,
+
+    /// Where the agent listens, and how to answer
+    #[command(flatten)]
+    pub answer: StatusFlags,
 }
 
 /// Flags of `guard allow remove` and `guard deny remove`.
@@ -238,6 +278,10 @@ pub struct ExplainFlags {
     /// Address of the source
     #[arg(value_name = "IP")]
     pub address: IpAddr,
+
+    /// TCP port of this host: also say what its service demands
+    #[arg(long, value_name = "PORT")]
+    pub port: Option<NonZeroU16>,
 
     /// Where the agent listens, and how to answer
     #[command(flatten)]

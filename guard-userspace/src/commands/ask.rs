@@ -4,20 +4,23 @@ use std::process::ExitCode;
 
 use guard::{
     cli::{
-        AgentFlags, BypassCommand, EntryCommand, ExplainFlags, OutputFormat, ReloadFlags,
-        StatusFlags, UnbanFlags,
+        AgentFlags, BypassCommand, EntryCommand, EventsFlags, ExplainFlags, OutputFormat,
+        ReloadFlags, StatusFlags, UnbanFlags,
     },
     client::{self, ClientError},
     control::{Bypass, Reload},
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
-    ssh,
+    entries::{Addition, Banned, Done, Edit, List, Listed, Unban},
+    explanation::Explanation,
+    printable, ssh,
     status::Status,
 };
 use serde::Serialize;
 
 use super::{
     AGENT_FAILED, BAD_CONFIGURATION, NO_AGENT,
-    output::{failure, print, print_json, say},
+    follow::follow,
+    import::additions,
+    output::{failure, print, print_json, report, say},
 };
 
 pub(crate) async fn status(flags: &StatusFlags) -> ExitCode {
@@ -37,7 +40,22 @@ pub(crate) async fn entries(list: List, command: EntryCommand) -> ExitCode {
         EntryCommand::Add(flags) => {
             let edit = Edit {
                 list,
-                add: flags.cidrs,
+                add: flags.cidrs.into_iter().map(Addition::from).collect(),
+                remove: Vec::new(),
+                reason: flags.reason,
+                seconds: flags.period.map(|period| period.as_secs()),
+                ssh_client: ssh::client(),
+            };
+            (edit, flags.agent)
+        }
+        EntryCommand::Import(flags) => {
+            let add = match additions(&flags.file) {
+                Ok(add) => add,
+                Err(wrong) => return report(BAD_CONFIGURATION, &wrong),
+            };
+            let edit = Edit {
+                list,
+                add,
                 remove: Vec::new(),
                 reason: flags.reason,
                 seconds: flags.period.map(|period| period.as_secs()),
@@ -68,10 +86,13 @@ pub(crate) async fn bans(flags: &StatusFlags) -> ExitCode {
     })
 }
 
-pub(crate) async fn events(flags: &StatusFlags) -> ExitCode {
-    let events: Result<Vec<serde_json::Value>, _> =
-        client::fetch(&flags.socket, "/v1/events").await;
-    answer(events, flags.output, |events| {
+pub(crate) async fn events(flags: &EventsFlags) -> ExitCode {
+    let StatusFlags { socket, output } = &flags.answer;
+    if flags.follow {
+        return follow(socket, *output).await;
+    }
+    let events: Result<Vec<serde_json::Value>, _> = client::fetch(socket, "/v1/events").await;
+    answer(events, *output, |events| {
         let texts = events.iter().filter_map(|event| event["text"].as_str());
         texts.map(|text| text.to_owned() + "\n").collect()
     })
@@ -95,7 +116,7 @@ pub(crate) async fn reload(flags: &ReloadFlags) -> ExitCode {
 }
 
 pub(crate) async fn confirm(flags: &AgentFlags) -> ExitCode {
-    let asked = client::change(&flags.socket, "/v1/confirm", &()).await;
+    let asked = client::change(&flags.socket, "/v1/confirm", &serde_json::json!({})).await;
     changed(asked, AGENT_FAILED)
 }
 
@@ -109,7 +130,10 @@ pub(crate) async fn bypass(command: BypassCommand) -> ExitCode {
 }
 
 pub(crate) async fn explain(flags: &ExplainFlags) -> ExitCode {
-    let path = format!("/v1/explain/{}", flags.address);
+    let port = flags
+        .port
+        .map_or(String::new(), |port| format!("?port={port}"));
+    let path = format!("/v1/explain/{}{port}", flags.address);
     let explained: Result<Explanation, _> = client::fetch(&flags.answer.socket, &path).await;
     answer(explained, flags.answer.output, Explanation::render)
 }
@@ -132,7 +156,7 @@ pub(crate) fn changed(asked: Result<Done, ClientError>, refused: u8) -> ExitCode
     match asked {
         Ok(done) => {
             for warning in done.warnings {
-                say(&format!("guard: warning: {warning}\n"));
+                say(&format!("guard: warning: {}\n", printable::line(&warning)));
             }
             ExitCode::SUCCESS
         }
@@ -141,10 +165,12 @@ pub(crate) fn changed(asked: Result<Done, ClientError>, refused: u8) -> ExitCode
 }
 
 pub(crate) fn no_answer(error: &ClientError, refused: u8) -> ExitCode {
-    let code = match error {
-        ClientError::NoAgent { .. } => NO_AGENT,
-        ClientError::Answer { .. } => AGENT_FAILED,
-        ClientError::Refused(_) => refused,
-    };
-    failure(code, &error.to_string())
+    match error {
+        // A refused configuration has many problems, and each its place.
+        ClientError::Refused(said) => report(refused, said),
+        ClientError::NoAgent { .. } => failure(NO_AGENT, &error.to_string()),
+        ClientError::Answer { .. } | ClientError::Forbidden { .. } | ClientError::Failed(_) => {
+            failure(AGENT_FAILED, &error.to_string())
+        }
+    }
 }

@@ -2,11 +2,13 @@
 //!
 //! Such a list is somebody else's, so nothing in it is taken for granted, and none is taken in part.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::units::{self, Invalid, shown};
+use crate::{entries::Addition, printable};
 
 /// Entries of a list, at most.
 pub(super) const MAX_ENTRIES: usize = 10_000_000;
@@ -16,6 +18,15 @@ const SHORTEST: [u8; 2] = [8, 16];
 const NO_SENDERS: &str = "224.0.0.0/3";
 /// Lines that are told of, at most.
 const TOLD: usize = 5;
+
+/// Who a list is for.
+#[derive(Clone, Copy)]
+enum Use {
+    /// A feed, whose networks may be of any length when it is for `everyone`.
+    Feed { everyone: bool },
+    /// Entries of the running agent.
+    Import,
+}
 
 /// What is wrong with a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,17 +43,64 @@ pub struct Wrong {
 /// # Errors
 /// What is wrong with a few of the lines, or with the whole: nothing of it is taken.
 pub fn parse(text: &[u8], everyone: bool) -> Result<Vec<IpNet>, Vec<Wrong>> {
+    let mut nets = read(text, Use::Feed { everyone }, |_, _| ())?;
+    nets.sort_unstable();
+    nets.dedup();
+    Ok(nets)
+}
+
+/// The entries of a list that is added to a running agent, in ascending order, each once. The first
+/// comment behind a network is why it is there: what a terminal would obey is escaped in it, and
+/// what is too long left out.
+///
+/// # Errors
+/// As [`parse`].
+pub fn additions(text: &[u8]) -> Result<Vec<Addition>, Vec<Wrong>> {
+    let mut reasons = BTreeMap::new();
+    read(text, Use::Import, |nets, comment| {
+        for net in nets {
+            let reason = reasons.entry(*net).or_insert(None);
+            *reason = reason.take().or_else(|| reason_in(comment));
+        }
+    })?;
+    let additions = reasons.into_iter();
+    Ok(additions
+        .map(|(cidr, reason)| Addition { cidr, reason })
+        .collect())
+}
+
+/// The reason in a comment, if there is one.
+fn reason_in(comment: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(comment);
+    let text = text.trim_matches(|c: char| c.is_whitespace() || c == '#' || c == ';');
+    let reason: String = printable::line(text)
+        .chars()
+        .take(units::REASON_CHARS)
+        .collect();
+    (!reason.is_empty()).then_some(reason)
+}
+
+/// All networks of a list; `each` is given those of every line, and its comment.
+fn read(
+    text: &[u8],
+    used: Use,
+    mut each: impl FnMut(&[IpNet], &[u8]),
+) -> Result<Vec<IpNet>, Vec<Wrong>> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if let Some(invalid) = other_than_a_list(text) {
         return Err(vec![Wrong::whole(invalid)]);
     }
     let (mut nets, mut wrong) = (Vec::new(), Vec::new());
     for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
-        if let Err(invalid) = read_line(line, everyone, &mut nets) {
-            wrong.push(Wrong {
+        let comment = line.iter().position(|byte| matches!(byte, b'#' | b';'));
+        let (entry, comment) = line.split_at(comment.unwrap_or(line.len()));
+        let before = nets.len();
+        match read_line(entry, used, &mut nets) {
+            Ok(()) => each(&nets[before..], comment),
+            Err(invalid) => wrong.push(Wrong {
                 line: Some(number),
                 invalid,
-            });
+            }),
         }
         if wrong.len() > TOLD {
             wrong.truncate(TOLD);
@@ -63,14 +121,17 @@ pub fn parse(text: &[u8], everyone: bool) -> Result<Vec<IpNet>, Vec<Wrong>> {
     if nets.is_empty() && wrong.is_empty() {
         wrong.push(Wrong::whole(Invalid::new(
             "there is no entry in it",
-            "get the list again; or, if it is to be empty, remove this [[feed]]",
+            match used {
+                Use::Feed { .. } => {
+                    "get the list again; or, if it is to be empty, remove this [[feed]]"
+                }
+                Use::Import => "name a file with an address or a network a line",
+            },
         )));
     }
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    nets.sort_unstable();
-    nets.dedup();
     Ok(nets)
 }
 
@@ -100,10 +161,9 @@ fn other_than_a_list(text: &[u8]) -> Option<Invalid> {
     None
 }
 
-/// Adds what a line names, without its comment.
-fn read_line(line: &[u8], everyone: bool, nets: &mut Vec<IpNet>) -> Result<(), Invalid> {
-    let comment = line.iter().position(|byte| matches!(byte, b'#' | b';'));
-    let entry = line[..comment.unwrap_or(line.len())].trim_ascii();
+/// Adds what a line without its comment names.
+fn read_line(entry: &[u8], used: Use, nets: &mut Vec<IpNet>) -> Result<(), Invalid> {
+    let entry = entry.trim_ascii();
     if entry.is_empty() {
         return Ok(());
     }
@@ -116,9 +176,10 @@ fn read_line(line: &[u8], everyone: bool, nets: &mut Vec<IpNet>) -> Result<(), I
         Some((first, last)) => add_range(entry, first.trim(), last.trim(), nets)?,
         None => nets.push(units::cidr(entry)?),
     }
-    let too_wide = |net: &&IpNet| !everyone && is_too_wide(net);
+    let any_length = matches!(used, Use::Feed { everyone: true });
+    let too_wide = |net: &&IpNet| !any_length && is_too_wide(net);
     match nets[before..].iter().find(too_wide) {
-        Some(net) => Err(wide(entry, net)),
+        Some(net) => Err(wide(entry, net, used)),
         None => Ok(()),
     }
 }
@@ -136,18 +197,22 @@ fn is_too_wide(net: &IpNet) -> bool {
     net.prefix_len() < shortest && has_senders()
 }
 
-fn wide(entry: &str, net: &IpNet) -> Invalid {
+fn wide(entry: &str, net: &IpNet, used: Use) -> Invalid {
     let message = if net.prefix_len() == 0 {
         format!("`{}` is everyone", shown(entry))
     } else {
-        format!("`{}` is more than a feed may name", shown(entry))
+        format!("`{}` is more than a list may name", shown(entry))
     };
     let [v4, v6] = SHORTEST;
+    let instead = match used {
+        Use::Feed { .. } => "add `everyone = true` to this [[feed]]",
+        Use::Import => "`add` it by hand",
+    };
     Invalid::new(
         message,
         format!(
-            "a feed's networks are /{v4} or longer, of IPv6 /{v6}: remove the line; or, if it is \
-             meant, add `everyone = true` to this [[feed]]"
+            "a list's networks are /{v4} or longer, of IPv6 /{v6}: remove the line; or, if it is \
+             meant, {instead}"
         ),
     )
 }
@@ -248,6 +313,40 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_has_the_reasons_of_the_list() {
+        let text = "\u{feff}# of the whole\n192.0.2.7 # scanner\x1b[2J\n2001:db8::/32\n\
+                    192.0.2.7/32 ; again\n198.51.100.0-198.51.100.2 ;; SBL1\r\n";
+        let added = additions(text.as_bytes()).expect("a list");
+        let told: Vec<_> = added
+            .iter()
+            .map(|new| (new.cidr.to_string(), new.reason.as_deref()))
+            .collect();
+        let scanner = "scanner\\u{1b}[2J";
+        assert_eq!(
+            told,
+            [
+                ("192.0.2.7/32".to_owned(), Some(scanner)),
+                ("198.51.100.0/31".to_owned(), Some("SBL1")),
+                ("198.51.100.2/32".to_owned(), Some("SBL1")),
+                ("2001:db8::/32".to_owned(), None),
+            ]
+        );
+        let long = format!("192.0.2.7 # {}", "\u{1b}".repeat(1_000));
+        let added = additions(long.as_bytes()).expect("a list");
+        let reason = added[0].reason.as_deref().expect("a reason");
+        assert_eq!(units::reason(reason).as_deref(), Ok(reason));
+    }
+
+    #[test]
+    fn what_may_not_be_added_is_told_without_feeds() {
+        for text in ["", "0.0.0.0/0", "10.0.0.0/7", "x", "<html>", "\0"] {
+            let wrong = additions(text.as_bytes()).expect_err("no list");
+            let told = format!("{wrong:?}");
+            assert!(!told.contains("feed"), "{told}");
+        }
+    }
+
+    #[test]
     fn ranges_become_networks() {
         let text = "192.0.2.3-192.0.2.10\n2001:db8:: - 2001:db8::ffff\n10.0.0.0-10.255.255.255";
         assert_eq!(
@@ -286,7 +385,7 @@ mod tests {
             ("192.0.0.0/2", Some(1), "/8 or longer"),
             ("2000::/15", Some(1), "of IPv6 /16"),
             ("0.0.0.0-255.255.255.255", Some(1), "is everyone"),
-            ("1.0.0.0-5.0.0.0", Some(1), "more than a feed may name"),
+            ("1.0.0.0-5.0.0.0", Some(1), "more than a list may name"),
             ("192.0.2.9-192.0.2.3", Some(1), "runs backwards"),
             ("192.0.2.9-2001:db8::", Some(1), "of one family"),
             ("192.0.2.9-30", Some(1), "`192.0.2.9-30` is not"),

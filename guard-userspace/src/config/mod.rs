@@ -416,6 +416,15 @@ impl Encryption {
         ];
         units::choice(text, &choices)
     }
+
+    /// The stable word users see.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Optional => "optional",
+            Self::Off => "off",
+        }
+    }
 }
 
 /// What is done with a plaintext request to a service that requires encryption.

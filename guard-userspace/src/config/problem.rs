@@ -12,6 +12,7 @@ use serde::{Serialize, Serializer};
 use thiserror::Error;
 
 use super::units::Invalid;
+use crate::printable;
 
 /// Problems that are kept; the rest is counted.
 const KEPT: usize = 200;
@@ -247,7 +248,8 @@ impl Excerpt {
         let skipped = before.saturating_sub(BEFORE);
         let kept = place.text.chars().skip(skipped).take(BEFORE + AFTER);
         // A source line may hold what a terminal would obey.
-        let mut text: String = kept.map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let harmless = |c| if printable::is_obeyed(c) { ' ' } else { c };
+        let mut text: String = kept.map(harmless).collect();
         let offset = byte_offset(&text, before - skipped);
         let end = byte_offset(&text, before - skipped + place.length);
         if offset == text.len() {

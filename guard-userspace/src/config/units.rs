@@ -9,7 +9,10 @@ use std::time::Duration;
 
 use crate::control::{LONGEST_BYPASS, LONGEST_TRIAL};
 use ipnet::{IpNet, Ipv4Net};
+use nix::unistd::Group;
 use thiserror::Error;
+
+use crate::printable;
 
 /// A value that cannot be used: what is wrong with it, and the fix.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
@@ -188,10 +191,13 @@ pub(super) fn time(text: &str) -> Result<u64, Invalid> {
     })
 }
 
+/// The longest time that entries stay when it is said how long.
+pub const LONGEST_PERIOD: Duration = Duration::from_hours(24 * 3_660);
+
 /// Reads for how long something shall be: a whole number and `s`, `m`, `h` or `d`, up to ten years.
 pub fn period(text: &str) -> Result<Duration, Invalid> {
     const UNITS: [(&str, u64); 4] = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
-    const LONGEST: u64 = 3_660 * 86_400;
+    const LONGEST: u64 = LONGEST_PERIOD.as_secs();
     let seconds = split_number(text).and_then(|(number, unit)| {
         let (_, seconds) = UNITS.iter().find(|(name, _)| *name == unit)?;
         number.parse::<u64>().ok()?.checked_mul(*seconds)
@@ -290,9 +296,23 @@ pub fn socket(text: &str) -> Result<PathBuf, Invalid> {
     }
 }
 
+/// Reads a group of users by its name or number: its number.
+pub fn group(text: &str) -> Result<u32, Invalid> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let found = Group::from_name(text).ok().flatten();
+    found.map(|group| group.gid.as_raw()).ok_or_else(|| {
+        Invalid::new(
+            format!("there is no group `{}` on this host", shown(text)),
+            "name one that `getent group` lists, or make it with `groupadd`",
+        )
+    })
+}
+
 /// Reads the name of a network interface, by the kernel's own rule.
 pub fn interface(text: &str) -> Result<String, Invalid> {
-    let forbidden = |c: char| c.is_whitespace() || c.is_control() || c == '/' || c == ':';
+    let forbidden = |c: char| c.is_whitespace() || printable::is_obeyed(c) || c == '/' || c == ':';
     if (1..=15).contains(&text.len()) && text != "." && text != ".." && !text.contains(forbidden) {
         return Ok(text.to_owned());
     }
@@ -334,7 +354,7 @@ pub fn path(text: &str) -> Result<PathBuf, Invalid> {
         let help = "write one like \"/var/lib/guard/feeds/drop.netset\"";
         return Err(Invalid::new("the path is empty", help));
     }
-    if text.contains(char::is_control) {
+    if text.contains(printable::is_obeyed) {
         return Err(Invalid::new(
             format!("the path `{}` cannot be shown on one line", shown(text)),
             "give the file a name without line breaks or control characters",
@@ -343,9 +363,12 @@ pub fn path(text: &str) -> Result<PathBuf, Invalid> {
     Ok(PathBuf::from(text))
 }
 
-/// Reads why an entry is there: up to 200 characters, none of them a control character.
+/// Characters of a reason, at most.
+pub const REASON_CHARS: usize = 200;
+
+/// Reads why an entry is there: up to [`REASON_CHARS`] characters, none of which a terminal obeys.
 pub fn reason(text: &str) -> Result<String, Invalid> {
-    if text.chars().count() <= 200 && !text.contains(char::is_control) {
+    if text.chars().count() <= REASON_CHARS && !text.contains(printable::is_obeyed) {
         return Ok(text.to_owned());
     }
     Err(Invalid::new(

@@ -7,7 +7,7 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 11] = [
+const COMMANDS: [&[&str]; 8] = [
     &["top"],
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
@@ -16,9 +16,6 @@ const COMMANDS: [&[&str]; 11] = [
     &["endpoints"],
     &["report", "--format", "html", "-o", "/dev/null"],
     &["detach"],
-    &["completions", "bash"],
-    &["man"],
-    &["man", "--help"],
 ];
 
 #[test]

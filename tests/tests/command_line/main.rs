@@ -5,6 +5,7 @@
 mod check;
 mod doctor;
 mod layers;
+mod pages;
 mod replay;
 mod status;
 

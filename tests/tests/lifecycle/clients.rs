@@ -1,46 +1,66 @@
-//! Clients that connect and do nothing.
+//! Clients that connect and do nothing, or next to nothing.
 
 use std::{
     fs,
-    net::TcpStream,
+    io::{self, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
     os::unix::net::UnixStream,
+    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use lab::{
     agent::{Agent, LISTEN},
-    stage::Stage,
+    command, control,
+    stage::{SERVER, Stage},
 };
 
 use crate::{FLAGS, PATIENCE};
 
-/// More than it serves at a time, on each of its two listeners.
-const MANY: usize = 50;
+/// Clients of `listen` that are slow.
+const SLOW: usize = 1_000;
+/// Connections that the agent has at a time, at most: of `listen`, and of its socket.
+const PLACES: [usize; 2] = [128, 32];
+/// A port of the host that is no API's.
+const ECHO_PORT: u16 = 4_000;
+/// Requests that have to be answered meanwhile.
+const ROUNDS: usize = 20;
 
-/// Connections on both listeners over which nothing is ever said.
-fn idle_clients(
-    stage: &Stage,
-    agent: &Agent,
-    count: usize,
-) -> Result<(Vec<TcpStream>, Vec<UnixStream>)> {
+/// Connections to `listen` over which nothing is ever said.
+fn idle_clients(stage: &Stage, count: usize) -> Result<Vec<TcpStream>> {
+    let connect = || {
+        (0..count)
+            .map(|_| Ok(TcpStream::connect(LISTEN)?))
+            .collect()
+    };
+    stage.host().run(connect)
+}
+
+/// Connections to the control socket over which nothing is ever said.
+fn idle_local_clients(agent: &Agent, count: usize) -> Result<Vec<UnixStream>> {
     let socket = agent.folder().socket();
-    let connect = || Ok(TcpStream::connect(LISTEN)?);
-    let remote: Vec<_> = (0..count)
-        .map(|_| stage.host().run(connect))
-        .collect::<Result<_>>()?;
-    let local: Vec<_> = (0..count)
-        .map(|_| UnixStream::connect(&socket))
-        .collect::<Result<_, _>>()?;
-    Ok((remote, local))
+    (0..count).map(|_| control::connect(&socket)).collect()
+}
+
+/// Lets this process have as many files open as the clients are.
+fn raise_file_limit() -> Result<()> {
+    let pid = std::process::id();
+    command::run(&format!("prlimit --pid {pid} --nofile=4096:"))?;
+    Ok(())
+}
+
+fn open_files(agent: &mut Agent) -> Result<usize> {
+    let files = format!("/proc/{}/fd", agent.server().pid());
+    Ok(fs::read_dir(files)?.count())
 }
 
 #[test]
 fn a_client_that_never_finishes_does_not_hold_up_the_end() -> Result<()> {
     let stage = Stage::new()?;
     let agent = Agent::start(stage.host(), &FLAGS)?;
-    let idle = idle_clients(&stage, &agent, 1)?;
+    let idle = (idle_clients(&stage, 1)?, idle_local_clients(&agent, 1)?);
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0));
     drop(idle);
@@ -51,24 +71,131 @@ fn a_client_that_never_finishes_does_not_hold_up_the_end() -> Result<()> {
 fn clients_that_do_nothing_neither_take_all_files_nor_all_places() -> Result<()> {
     let stage = Stage::new()?;
     let mut agent = Agent::start(stage.host(), &FLAGS)?;
-    let files = format!("/proc/{}/fd", agent.server().pid());
-    let open_files = || Ok::<_, anyhow::Error>(fs::read_dir(&files)?.count());
-    let before = open_files()?;
-    let idle = idle_clients(&stage, &agent, MANY)?;
+    let before = open_files(&mut agent)?;
+    let idle = (idle_clients(&stage, 200)?, idle_local_clients(&agent, 100)?);
     thread::sleep(Duration::from_millis(500));
-    let now = open_files()?;
-    assert!(now > before, "some are served: {before}, then {now}");
-    assert!(
-        now < before + 2 * MANY,
-        "not all at once: {before}, then {now}"
-    );
-    // They are cut off in turn, and then it is others' turn.
-    let deadline = Instant::now() + PATIENCE;
-    while agent.get("/metrics").is_err() || agent.status().is_err() {
-        assert!(Instant::now() < deadline, "still no place for a scrape");
-    }
+    let now = open_files(&mut agent)?;
+    assert!(now > before + 100, "many are served: {before}, then {now}");
+    let most = before + PLACES.iter().sum::<usize>();
+    assert!(now <= most + 2, "not all at once: {before}, then {now}");
+    // The oldest make room at once.
+    assert_eq!(agent.get("/metrics")?.status, 200);
+    agent.status()?;
     drop(idle);
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0));
+    Ok(())
+}
+
+/// Sends a byte of a request now and then over each connection, and makes new ones of those that
+/// were closed, until told to stop. How many were closed comes back.
+fn drip(mut clients: Vec<TcpStream>, stop: &AtomicBool) -> usize {
+    let mut closed = 0;
+    for byte in b"GET /metrics HTTP/1.1\r\na: "
+        .iter()
+        .chain(std::iter::repeat(&b'b'))
+    {
+        for client in &mut clients {
+            if stop.load(Ordering::Relaxed) {
+                return closed;
+            }
+            if client.write_all(&[*byte]).is_err() {
+                closed += 1;
+                if let Ok(new) = TcpStream::connect(LISTEN) {
+                    *client = new;
+                }
+            }
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    closed
+}
+
+#[test]
+fn a_thousand_slow_clients_change_nothing() -> Result<()> {
+    raise_file_limit()?;
+    let stage = Stage::new()?;
+    let mut agent = Agent::start(stage.host(), &FLAGS)?;
+    let before = open_files(&mut agent)?;
+    let clients = idle_clients(&stage, SLOW)?;
+    let stop = AtomicBool::new(false);
+    let closed = thread::scope(|scope| -> Result<usize> {
+        let slow = scope.spawn(|| stage.host().run(|| Ok(drip(clients, &stop))));
+        let asked = ask_meanwhile(&stage, &mut agent, before);
+        stop.store(true, Ordering::Relaxed);
+        let closed = slow.join().expect("they do not panic")?;
+        asked.map(|()| closed)
+    })?;
+    assert!(closed > 100, "they were cut off: {closed}");
+    let stopped = agent.stop()?;
+    assert_eq!(stopped.status.code(), Some(0));
+    assert_eq!(
+        stopped.log.with("level", "ERROR").count(),
+        0,
+        "{}",
+        stopped.log.text()
+    );
+    Ok(())
+}
+
+/// The next connection, which is waited for as long as anything is.
+fn accepted(listener: &TcpListener) -> Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match listener.accept() {
+            Ok((stream, _)) => {
+                stream.set_nonblocking(false)?;
+                stream.set_read_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+        ensure!(Instant::now() < deadline, "nobody has connected");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A few bytes there and back on the protected interface.
+fn say_and_hear(stage: &Stage, echo: &TcpListener) -> Result<()> {
+    thread::scope(|scope| {
+        let host = scope.spawn(|| -> Result<()> {
+            let mut stream = accepted(echo)?;
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard)?;
+            Ok(stream.write_all(&heard)?)
+        });
+        stage.client.namespace().run(|| {
+            let mut stream = TcpStream::connect_timeout(&(SERVER, ECHO_PORT).into(), PATIENCE)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"hello")?;
+            let mut heard = [0; 5];
+            stream.read_exact(&mut heard)?;
+            assert_eq!(&heard, b"hello");
+            Ok(())
+        })?;
+        host.join().expect("it does not panic")
+    })
+}
+
+/// Scrapes, asks over the socket and sends packets, each of which has to work every time.
+fn ask_meanwhile(stage: &Stage, agent: &mut Agent, before: usize) -> Result<()> {
+    let socket = agent.folder().socket();
+    let echo = stage
+        .host()
+        .run(|| Ok(TcpListener::bind((SERVER, ECHO_PORT))?))?;
+    for round in 0..ROUNDS {
+        let scraped = agent.get("/metrics")?;
+        assert_eq!(scraped.status, 200, "round {round}");
+        assert!(scraped.body.contains("guard_build_info"), "round {round}");
+        assert_eq!(agent.get("/readyz")?.status, 200, "round {round}");
+        let status = control::ask(&socket, "GET", "/v1/status", None)?;
+        assert_eq!(status.status, 200, "round {round}");
+        say_and_hear(stage, &echo)?;
+        let files = open_files(agent)?;
+        let most = before + PLACES.iter().sum::<usize>() + 2;
+        assert!(files <= most, "round {round}: {before}, then {files}");
+    }
     Ok(())
 }

@@ -18,7 +18,7 @@ use lab::{
     stage::{CLIENT, INTERFACE, SERVER, Stage},
 };
 
-use crate::PATIENCE;
+use crate::{FLAGS, PATIENCE};
 
 /// After this long without an answer there is none.
 const SILENCE: Duration = Duration::from_millis(500);
@@ -204,5 +204,22 @@ pub(crate) fn wait_until(is_so: impl Fn() -> Result<bool>) -> Result<()> {
         }
         thread::sleep(Duration::from_millis(100));
     }
+    Ok(())
+}
+
+/// The agent looks at its interfaces while it is asked to reload, and so may see the program of
+/// before.
+#[test]
+fn reloads_at_any_moment_leave_the_program_on() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    let socket = agent.folder().socket();
+    for round in 0..20 {
+        let done = lab::control::ask(&socket, "POST", "/v1/reload", Some("{}"))?;
+        assert_eq!(done.status, 200, "round {round}: {}", done.body);
+        assert_eq!(agent.get("/readyz")?.status, 200, "round {round}");
+    }
+    let log = agent.stop()?.log;
+    assert_eq!(log.with("level", "ERROR").count(), 0, "{}", log.text());
     Ok(())
 }
