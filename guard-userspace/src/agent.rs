@@ -2,11 +2,14 @@
 
 mod book;
 mod claims;
+mod fetching;
 mod interfaces;
 mod offenders;
 mod reload;
 mod state;
+mod time;
 mod warnings;
+mod watch;
 
 use std::{
     collections::{BTreeSet, hash_map::RandomState},
@@ -28,8 +31,9 @@ use tracing::{error, info, warn};
 use self::{
     book::Book,
     claims::Claims,
-    reload::{Clock, Over},
+    reload::{Cause, Clock, Over},
     state::{Agent, Rules},
+    watch::{FileWatch, Stamps},
 };
 use crate::{
     bans::Bans,
@@ -57,6 +61,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// attached ones: after an error nothing is left behind.
 pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
+    let read = Stamps::of(flags.config.as_deref());
+    let mut files = FileWatch::new(flags.config.as_deref());
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     doctor::demand_capabilities("guard run")?;
@@ -69,13 +75,17 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         tick: measure_tick()?,
         hash_seed: random_seed(),
     };
+    fetching::mend_copies(&mut config, None);
+    let book = Book::load(&config.state_dir, book::now());
+    let bans = Bans::load(&config.state_dir, book::now());
     let mut over = Over {
         ending: config.take_ending(),
-        book: Book::load(&config.state_dir, book::now())?,
-        bans: Bans::load(&config.state_dir),
+        book: book.value,
+        bans: bans.value,
         own: own_addresses(&found).await?,
         by_loopback: has_loopback(&found),
         warnings: Vec::new(),
+        broken: [book.warning, bans.warning].into_iter().flatten().collect(),
     };
     let plan = clock.plan(&config, &mut over);
     let mut kernel = load(&config, &plan)?;
@@ -94,6 +104,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let events = Events::new(ring, interfaces, services, key, Arc::clone(&findings));
 
     let rules = Rules { config, over };
+    let rules = (rules, read);
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
     agent.lock().look_for_administrators(None);
     info!(
@@ -103,7 +114,8 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     );
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
-    protect(&agent, events, watch, &mut stop, &mut hangup).await;
+    let watches = (watch, &mut files);
+    protect(&agent, events, watches, &mut stop, &mut hangup).await;
     // First, so that whoever takes the lock next finds the interfaces free.
     agent.detach();
     agent.end_bans();
@@ -167,6 +179,7 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
     let public = http::public(Arc::clone(agent));
     let private = http::control(Arc::clone(agent));
     servers.spawn(http::serve(listener, public));
+    servers.spawn(fetching::keep_fresh(Arc::clone(agent)));
     servers.spawn(async move {
         // Keeps the lock and removes the socket when the server ends.
         let _guard = guard;
@@ -179,7 +192,7 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
 async fn protect(
     agent: &Agent,
     mut events: Events,
-    watch: Watch,
+    (watch, files): (Watch, &mut FileWatch),
     stop: &mut Stop,
     hangup: &mut Signal,
 ) {
@@ -204,7 +217,8 @@ async fn protect(
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.
-            _ = hangup.recv() => drop(agent.reload()),
+            _ = hangup.recv() => drop(agent.reload(Cause::Asked { force: false })),
+            () = files.changed(|| agent.lock().read.clone()) => drop(agent.reload(Cause::Changed)),
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,

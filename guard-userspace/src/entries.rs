@@ -67,6 +67,9 @@ pub struct Listed {
     /// Why it is there, as a configuration may say.
     #[serde(default, deserialize_with = "reason")]
     pub reason: Option<String>,
+    /// Since when it is there, in seconds since 1970; of the running agent's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// When it ends, in seconds since 1970.
     pub expires: Option<u64>,
 }
@@ -79,6 +82,7 @@ impl Listed {
             cidr: entry.cidr,
             origin: Origin::Configuration,
             reason: entry.reason.clone(),
+            since: None,
             expires: entry.expires,
         }
     }
@@ -103,6 +107,15 @@ pub struct Edit {
     pub seconds: Option<u64>,
     /// Where whoever asks is, when by SSH.
     pub ssh_client: Option<IpAddr>,
+}
+
+/// How the configuration is to be read again.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {
+    /// Whether lists of feeds are taken that have grown suddenly.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A change that is made.

@@ -13,7 +13,7 @@ use axum::{
 };
 
 use crate::{
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Reload, Unban},
     findings::Told,
     metrics,
     status::Status,
@@ -26,7 +26,7 @@ pub(crate) trait Source: Send + Sync + 'static {
     /// The agent at this moment.
     fn status(&self) -> anyhow::Result<Status>;
     /// Reads the configuration again and puts it in force.
-    fn reload(&self) -> anyhow::Result<Done>;
+    fn reload(&self, reload: Reload) -> anyhow::Result<Done>;
     /// Changes a list.
     fn edit(&self, edit: Edit) -> anyhow::Result<Done>;
     /// The entries of a list.
@@ -88,8 +88,8 @@ async fn serve_status<S: Source>(State(source): State<Arc<S>>) -> Response {
     }
 }
 
-async fn reload<S: Source>(State(source): State<Arc<S>>) -> Response {
-    done(source.reload())
+async fn reload<S: Source>(State(source): State<Arc<S>>, Json(reload): Json<Reload>) -> Response {
+    done(source.reload(reload))
 }
 
 async fn edit<S: Source>(State(source): State<Arc<S>>, Json(edit): Json<Edit>) -> Response {

@@ -41,16 +41,25 @@ impl Scratch {
 
     /// Mounts a bpffs of its own on the entry `name` and returns its path.
     pub fn mount_bpffs(&mut self, name: &str) -> Result<PathBuf> {
+        self.mount(name, "bpf", "mode=0700")
+    }
+
+    /// Mounts a file system of so many KiB on the entry `name` and returns its path.
+    pub fn mount_small(&mut self, name: &str, kib: u32) -> Result<PathBuf> {
+        self.mount(name, "tmpfs", &format!("mode=0700,size={kib}k"))
+    }
+
+    fn mount(&mut self, name: &str, kind: &str, options: &str) -> Result<PathBuf> {
         let path = self.join(name);
         std::fs::create_dir(&path).with_context(|| format!("cannot create {}", path.display()))?;
         mount(
-            Some("bpf"),
+            Some(kind),
             &path,
-            Some("bpf"),
+            Some(kind),
             MsFlags::empty(),
-            Some("mode=0700"),
+            Some(options),
         )
-        .with_context(|| format!("cannot mount a bpffs on {} (root?)", path.display()))?;
+        .with_context(|| format!("cannot mount a {kind} on {} (root?)", path.display()))?;
         self.mounts.push(path.clone());
         Ok(path)
     }

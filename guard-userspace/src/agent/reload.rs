@@ -16,8 +16,11 @@ use tracing::{error, info, warn};
 
 use super::{
     book::{self, Book, Change, New},
+    fetching,
     state::{Agent, Inner},
+    time::Moment,
     warnings::{self, ShutOut},
+    watch::Stamps,
 };
 use crate::{
     bans::Bans,
@@ -55,6 +58,26 @@ impl Clock {
     }
 }
 
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody asks for it. With `force`, lists may have grown suddenly.
+    Asked { force: bool },
+    /// A file has changed.
+    Changed,
+    /// A list was fetched.
+    Fetched,
+}
+
+/// What came of reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is in force.
+    Taken,
+    /// It says what is in force.
+    Same,
+}
+
 /// What is laid over the entries of a configuration.
 #[derive(Default)]
 pub(super) struct Over {
@@ -70,6 +93,8 @@ pub(super) struct Over {
     pub(super) by_loopback: bool,
     /// What there is to say of the configuration and the addresses of this host.
     pub(super) warnings: Vec<String>,
+    /// Files of the state folder that could not be used.
+    pub(super) broken: Vec<String>,
 }
 
 impl Over {
@@ -138,44 +163,68 @@ impl Agent {
 
     /// Reads the configuration again and puts it in force, whole and at one instant on each
     /// interface.
-    pub(super) fn reload(&self) -> Result<Done> {
+    pub(super) fn reload(&self, cause: Cause) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
-        let done = self.try_reload(&mut inner);
-        inner.reload_failed = done.is_err();
-        match &done {
-            Ok(()) => info!(
-                milliseconds = started.elapsed().as_millis() as u64,
-                "the configuration is in force"
-            ),
-            Err(error) => error!(
-                error = format!("{error:#}"),
-                "the configuration is not taken; what was in force stays"
-            ),
+        // Before anything is read: what changes meanwhile counts as new.
+        let read = Stamps::of(self.flags.config.as_deref());
+        let done = self.try_reload(&mut inner, cause);
+        if cause == Cause::Fetched && done.is_err() {
+            // The list is to blame, or what is told when the file is noticed.
+            return done.map(|_| Done::default());
         }
+        inner.read = read;
+        inner.note_outcome(&done, cause, started);
         done?;
+        self.feeds_changed.notify_one();
+        if matches!(cause, Cause::Asked { .. }) {
+            self.feeds_wanted.notify_one();
+        }
         inner.look_for_administrators(None);
         Ok(Done {
             warnings: inner.warnings(),
         })
     }
 
-    fn try_reload(&self, inner: &mut Inner) -> Result<()> {
+    fn try_reload(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
+        let force = cause == Cause::Asked { force: true };
+        let released = if force {
+            fetching::release_held(&inner.rules.config)?
+        } else {
+            Vec::new()
+        };
+        let done = self.read_and_renew(inner, cause);
+        fetching::settle_held(&inner.rules.config, &released, done.is_ok());
+        if done.is_ok() {
+            fetching::note_released(&mut inner.fetches, &released);
+        }
+        done
+    }
+
+    fn read_and_renew(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
         let mut config = Config::resolve(self.flags.config.as_deref(), &self.flags)
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
-        demand_same(&inner.rules.config, &config)?;
+        let old = &inner.rules.config;
+        fetching::mend_copies(&mut config, Some(old));
+        demand_same(old, &config)?;
+        if cause != (Cause::Asked { force: true }) {
+            fetching::refuse_sudden_growth(old, &config)?;
+        }
         let ending = config.take_ending();
+        let is_same = config == *old && ending == inner.rules.over.ending;
+        if is_same && !matches!(cause, Cause::Asked { .. }) {
+            return Ok(Outcome::Same);
+        }
         let rules = &mut inner.rules;
         let old_config = mem::replace(&mut rules.config, config);
         let old_ending = mem::replace(&mut rules.over.ending, ending);
-        let renewed = self.renew(inner);
-        if renewed.is_ok() {
-            inner.loaded_at = SystemTime::now();
-        } else {
+        if let Err(error) = self.renew(inner) {
             inner.rules.config = old_config;
             inner.rules.over.ending = old_ending;
+            return Err(error);
         }
-        renewed
+        inner.loaded_at = SystemTime::now();
+        Ok(Outcome::Taken)
     }
 
     /// Adds entries to a list and takes others off: all of it, or nothing.
@@ -195,14 +244,14 @@ impl Agent {
                  the configuration, and `guard reload`"
             );
         }
+        let inner = &mut *self.lock();
         let now = book::now();
-        let expires = seconds.map(|seconds| now.saturating_add(seconds));
         let new = |cidr: IpNet| New {
             cidr: cidr.trunc(),
             reason: reason.clone(),
-            expires,
+            since: Some(now),
+            expires: seconds.map(|seconds| now.saturating_add(seconds)),
         };
-        let inner = &mut *self.lock();
         let before = inner.rules.over.book.clone();
         let book = &mut inner.rules.over.book;
         let mut changes = book.remove(list, &remove).map_err(|cidr| {
@@ -218,19 +267,31 @@ impl Agent {
         };
         changes.extend(book.add(list, add.iter().copied().map(new).collect(), in_force));
         inner.rules.over.uncover(&mut changes);
-        let done = self
-            .apply(inner, &changes)
-            .and_then(|()| inner.rules.over.book.save(&inner.rules.config.state_dir));
-        if let Err(error) = done {
-            // What the kernel was told is told again, with what is in the book, by a reload.
+        // Written down first: what could not be is not in force either.
+        if let Err(error) = inner.save_book() {
             inner.rules.over.book = before;
-            return Err(error);
+            return Err(error.context("nothing has changed"));
+        }
+        if let Err(error) = self.apply(inner, &changes) {
+            inner.rules.over.book = before;
+            self.undo(inner);
+            return Err(error.context("nothing has changed"));
         }
         info!(%list, entries = changes.len(), "entries changed");
         if list == List::Allow || add.is_empty() {
             return Ok(Done::default());
         }
         Ok(inner.warn_of_denied(&add, ssh_client))
+    }
+
+    /// Tells file and kernel again what is in the book.
+    fn undo(&self, inner: &mut Inner) {
+        if let Err(error) = inner.save_book().and_then(|()| self.renew(inner)) {
+            error!(
+                error = format!("{error:#}"),
+                "entries that were refused may be in force until the next reload"
+            );
+        }
     }
 
     /// Takes off the entries that have ended.
@@ -242,9 +303,12 @@ impl Agent {
             return;
         }
         info!(entries = changes.len(), "entries have ended");
-        let state_dir = &inner.rules.config.state_dir;
-        let saved = inner.rules.over.book.save(state_dir);
-        if let Err(error) = self.apply(inner, &changes).and(saved) {
+        if let Err(error) = inner.save_book() {
+            // Whoever reads the file leaves out what has ended.
+            let error = format!("{error:#}");
+            warn!(error, "entries that have ended stay in the file");
+        }
+        if let Err(error) = self.apply(inner, &changes) {
             error!(
                 error = format!("{error:#}"),
                 "entries that have ended stay in force"
@@ -303,6 +367,49 @@ impl Agent {
 }
 
 impl Inner {
+    /// Notes and says whether the configuration was taken. Where nobody asks, the same refusal is
+    /// said once.
+    fn note_outcome(&mut self, done: &Result<Outcome>, cause: Cause, started: Instant) {
+        let refusal = done.as_ref().err().map(|error| format!("{error:#}"));
+        let before = mem::replace(&mut self.refusal, refusal);
+        match done {
+            Ok(Outcome::Taken) => info!(
+                milliseconds = started.elapsed().as_millis() as u64,
+                "the configuration is in force"
+            ),
+            Ok(Outcome::Same) if before.is_some() => {
+                info!("the configuration is again what is in force");
+            }
+            Ok(Outcome::Same) => {}
+            Err(_) if cause == Cause::Changed && self.refusal == before => {}
+            Err(error) => error!(
+                error = format!("{error:#}"),
+                "the configuration is not taken; what was in force stays"
+            ),
+        }
+    }
+
+    fn save_book(&self) -> Result<()> {
+        self.rules.over.book.save(&self.rules.config.state_dir)
+    }
+
+    /// Keeps what was given a time to that time, when somebody has set the clock.
+    pub(super) fn follow_clock(&mut self) {
+        let moment = Moment::now();
+        let set = moment.set_since(mem::replace(&mut self.moment, moment));
+        let Some(seconds) = set else { return };
+        warn!(
+            seconds,
+            "the clock was set: bans, and entries given a time, last as long as they were to"
+        );
+        self.rules.over.book.shift(seconds);
+        self.rules.over.bans.shift(seconds);
+        if let Err(error) = self.save_book() {
+            let error = format!("{error:#}");
+            warn!(error, "a restart would go by the old time of the entries");
+        }
+    }
+
     /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
     /// the rules shut out.
     pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {

@@ -12,17 +12,21 @@ use guard_common::{
     reason::{Reason, Verdict},
     wire::{Clock as ClockSource, Evicted},
 };
+use tokio::sync::Notify;
 use tracing::error;
 
 use super::{
     book,
+    fetching::Fetches,
     interfaces::{Guarded, Interfaces},
-    reload::{Clock, Over},
+    reload::{Cause, Clock, Over},
+    time::Moment,
+    watch::Stamps,
 };
 use crate::{
     cli::RunFlags,
     config::{Config, Encryption, Service},
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Reload, Unban},
     findings::{Findings, Told},
     http::Source,
     interface::Interface,
@@ -30,8 +34,8 @@ use crate::{
     logging::DroppedLines,
     ssh::Peers,
     status::{
-        ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
-        connections_by_word, verdicts_and_reasons,
+        ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus,
+        ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
     },
 };
 
@@ -43,6 +47,10 @@ pub(super) struct Agent {
     started: Instant,
     dropped_lines: DroppedLines,
     findings: Arc<Mutex<Findings>>,
+    /// Which lists are to be fetched may be others than before.
+    pub(super) feeds_changed: Notify,
+    /// All lists are to be fetched now.
+    pub(super) feeds_wanted: Notify,
     inner: Mutex<Inner>,
 }
 
@@ -54,7 +62,16 @@ pub(super) struct Inner {
     /// Who has an SSH connection to this host, when that was last looked at.
     pub(super) peers: Peers,
     pub(super) loaded_at: SystemTime,
-    pub(super) reload_failed: bool,
+    /// Why the last configuration given was refused, if it was.
+    pub(super) refusal: Option<String>,
+    /// What the files were when they were last read.
+    pub(super) read: Stamps,
+    /// What came of fetching lists.
+    pub(super) fetches: Fetches,
+    /// When the clock was last looked at.
+    pub(super) moment: Moment,
+    /// Whether it was said that bans cannot be written down.
+    pub(super) bans_unsaved: bool,
 }
 
 /// What is enforced.
@@ -66,7 +83,7 @@ pub(super) struct Rules {
 impl Agent {
     /// Attaches to every interface, or to none.
     pub(super) fn attach(
-        rules: Rules,
+        (rules, read): (Rules, Stamps),
         flags: RunFlags,
         mut kernel: Kernel,
         clock: Clock,
@@ -75,6 +92,7 @@ impl Agent {
         findings: Arc<Mutex<Findings>>,
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, rules.config.xdp_mode)?;
+        let fetches = Fetches::load(&rules.config);
         Ok(Self {
             flags,
             clock,
@@ -82,13 +100,19 @@ impl Agent {
             started: Instant::now(),
             dropped_lines,
             findings,
+            feeds_changed: Notify::new(),
+            feeds_wanted: Notify::new(),
             inner: Mutex::new(Inner {
                 interfaces,
                 kernel,
                 rules,
                 peers: Peers::default(),
                 loaded_at: SystemTime::now(),
-                reload_failed: false,
+                refusal: None,
+                read,
+                fetches,
+                moment: Moment::now(),
+                bans_unsaved: false,
             }),
         })
     }
@@ -138,7 +162,9 @@ impl Agent {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody leaves the state half changed.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.follow_clock();
+        inner
     }
 }
 
@@ -183,16 +209,18 @@ impl Source for Agent {
                 tick_ns: self.clock.tick.ns,
             },
             maps: inner.kernel.tables(),
-            last_reload_failed: inner.reload_failed,
-            config_loaded_at: inner
-                .loaded_at
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            feeds: inner
+                .fetches
+                .status(&inner.rules.config.feeds, inner.loaded_at()),
+            last_reload_failed: inner.refusal.is_some(),
+            last_reload_error: inner.refusal.clone(),
+            config_loaded_at: inner.loaded_at(),
         })
     }
 
-    fn reload(&self) -> Result<Done> {
-        Self::reload(self)
+    fn reload(&self, reload: Reload) -> Result<Done> {
+        let Reload { force } = reload;
+        Self::reload(self, Cause::Asked { force })
     }
 
     fn edit(&self, edit: Edit) -> Result<Done> {
@@ -229,6 +257,12 @@ impl Source for Agent {
 }
 
 impl Inner {
+    /// When the configuration in force was taken, in seconds since 1970.
+    fn loaded_at(&self) -> u64 {
+        let since = self.loaded_at.duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+
     /// `enforce` or `dry-run`.
     fn mode_name(&self) -> &'static str {
         if self.rules.config.dry_run {
@@ -337,6 +371,11 @@ fn service_status(
         connections: connections_by_word(|outcome, protocol| {
             kernel.counters.connections(position, outcome, protocol)
         })?,
+        openapi: service.openapi.as_ref().map(|document| DocumentStatus {
+            file: document.file.display().to_string(),
+            version: document.version.clone(),
+            operations: document.operations as u64,
+        }),
         credentials: findings.credentials(&service.name),
         tls: findings.tls(&service.name),
     })

@@ -127,7 +127,8 @@ impl Inner {
         let denied = over.book.list().filter(|entry| entry.list == List::Deny);
         let denied = of_own_denied(denied.map(|entry| entry.cidr), &self.rules);
         let shut_out = shut_out(self);
-        let all = over.warnings.iter().cloned().chain(denied);
+        let all = over.broken.iter().chain(&over.warnings);
+        let all = all.cloned().chain(denied);
         all.chain(shut_out.iter().map(ShutOut::sentence)).collect()
     }
 }

@@ -247,6 +247,10 @@ pub struct ExplainFlags {
 /// Flags of `guard reload`.
 #[derive(Args, Clone, Debug)]
 pub struct ReloadFlags {
+    /// Take lists of feeds that have grown suddenly, too
+    #[arg(long)]
+    pub force: bool,
+
     /// Where the agent listens
     #[command(flatten)]
     pub agent: AgentFlags,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use guard::{
     cli::{EntryCommand, ExplainFlags, OutputFormat, ReloadFlags, StatusFlags, UnbanFlags},
     client::{self, ClientError},
-    entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
+    entries::{Banned, Done, Edit, Explanation, List, Listed, Reload, Unban},
     ssh,
     status::Status,
 };
@@ -83,7 +83,8 @@ pub(crate) async fn unban(flags: UnbanFlags) -> ExitCode {
 }
 
 pub(crate) async fn reload(flags: &ReloadFlags) -> ExitCode {
-    let asked = client::change(&flags.agent.socket, "/v1/reload", &()).await;
+    let reload = Reload { force: flags.force };
+    let asked = client::change(&flags.agent.socket, "/v1/reload", &reload).await;
     changed(asked, BAD_CONFIGURATION)
 }
 

@@ -12,17 +12,6 @@ pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "alert", &Today::Absent);
 }
 
-/// The same for a `[[service]]`.
-pub(super) fn refuse_service(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "openapi", &Today::Absent);
-}
-
-/// The same for a `[[feed]]`.
-pub(super) fn refuse_feed(walk: &mut Walk, section: &Section<'_, '_>) {
-    refuse_unless(walk, section, "url", &Today::Absent);
-    refuse_unless(walk, section, "refresh", &Today::Absent);
-}
-
 /// The value of an option that asks for today's behaviour.
 enum Today {
     Text(&'static str),

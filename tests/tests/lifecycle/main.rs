@@ -2,12 +2,15 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod clients;
 mod feeds;
+mod fetched;
 mod interfaces;
 mod kill;
 mod log;
 mod reload;
+mod state;
 mod traces;
 mod warnings;
 
