@@ -3,12 +3,15 @@
 mod book;
 mod claims;
 mod detach;
+mod fetching;
 mod interfaces;
 mod offenders;
 mod reload;
 mod state;
+mod time;
 mod trial;
 mod warnings;
+mod watch;
 
 use std::{
     collections::BTreeSet,
@@ -29,8 +32,9 @@ use tracing::{error, info, warn};
 use self::{
     book::Book,
     claims::Claims,
-    reload::{Clock, Over},
+    reload::{Cause, Clock, Over},
     state::{Agent, Rules},
+    watch::{FileWatch, Stamps},
 };
 use crate::{
     bans::Bans,
@@ -61,6 +65,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// attached ones: after an error nothing is left behind.
 pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
+    let read = Stamps::of(flags.config.as_deref());
+    let mut files = FileWatch::new(flags.config.as_deref());
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     doctor::demand_capabilities("guard run")?;
@@ -75,13 +81,17 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         .as_ref()
         .and_then(|place| Estate::find(place, &config.state_dir));
     let clock = Clock::of(estate.as_ref())?;
+    fetching::mend_copies(&mut config, None);
+    let book = Book::load(&config.state_dir, book::now());
+    let bans = Bans::load(&config.state_dir, book::now());
     let mut over = Over {
         ending: config.take_ending(),
-        book: Book::load(&config.state_dir, book::now())?,
-        bans: Bans::load(&config.state_dir),
+        book: book.value,
+        bans: bans.value,
         own: own_addresses(&found).await?,
         by_loopback: has_loopback(&found),
         warnings: Vec::new(),
+        broken: [book.warning, bans.warning].into_iter().flatten().collect(),
     };
     let plan = clock.plan(&config, &mut over);
     let mut kernel = match (place, &estate) {
@@ -104,6 +114,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
 
     let trial = flags.confirm;
     let rules = Rules { config, over };
+    let rules = (rules, read);
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
     agent.settle(estate.as_ref())?;
     agent.lock().look_for_administrators(None);
@@ -117,7 +128,8 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     }
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
-    let ended = protect(&agent, events, watch, &mut stop, &mut hangup).await;
+    let watches = (watch, &mut files);
+    let ended = protect(&agent, events, watches, &mut stop, &mut hangup).await;
     // First, so that whoever takes the lock next finds the interfaces free.
     let on_stop = agent.end(ended);
     agent.end_bans();
@@ -175,6 +187,7 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
     let private = http::control(Arc::clone(agent), &gate);
     let uid = nix::unistd::geteuid().as_raw();
     servers.spawn(http::serve_public(listener, public));
+    servers.spawn(fetching::keep_fresh(Arc::clone(agent)));
     servers.spawn(async move {
         // Keeps the lock and removes the socket when the server ends.
         let _guard = guard;
@@ -187,7 +200,7 @@ fn serve(agent: &Arc<Agent>, claims: Claims) -> Result<JoinSet<()>> {
 async fn protect(
     agent: &Agent,
     mut events: Events,
-    watch: Watch,
+    (watch, files): (Watch, &mut FileWatch),
     stop: &mut Stop,
     hangup: &mut Signal,
 ) -> Ended {
@@ -215,7 +228,8 @@ async fn protect(
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.
-            _ = hangup.recv() => drop(agent.reload(Reload::default())),
+            _ = hangup.recv() => drop(agent.reload(Cause::Asked(Reload::default()))),
+            () = files.changed(|| agent.lock().read.clone()) => drop(agent.reload(Cause::Changed)),
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,

@@ -1,16 +1,16 @@
 //! Sources that are banned for having stayed over their limit, and those that were.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, time::Duration};
+use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use guard_common::wire::{Rule, RuleWord};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
-use tracing::warn;
 
 use crate::{
     config::Ban,
     entries::{self, Banned},
+    state_file::{self, Lasting, Loaded},
 };
 
 /// What the bans are kept in, in the state folder.
@@ -57,6 +57,11 @@ impl Record {
         self.until <= now
     }
 
+    fn shift(&mut self, by: i64) {
+        self.since = self.since.saturating_add_signed(by);
+        self.until = self.until.saturating_add_signed(by);
+    }
+
     /// Bans in a row that count at `now`: of those that have ended, each `max` since takes one off.
     fn counting(&self, ban: &Ban, now: u64) -> u32 {
         let forgotten = now.saturating_sub(self.until) / ban.max.as_secs().max(1);
@@ -66,32 +71,36 @@ impl Record {
 }
 
 impl Bans {
-    /// The bans of an earlier agent. A file that cannot be read is moved aside: protection goes on
-    /// without it.
-    pub(crate) fn load(folder: &Path) -> Self {
-        let path = folder.join(FILE);
-        let kept: Vec<Kept> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-                let aside = folder.join(format!("{FILE}.broken"));
-                let moved = fs::rename(&path, &aside);
-                warn!(
-                    file = %path.display(), moved_to = %aside.display(), moved = moved.is_ok(),
-                    %error, "the bans of an earlier agent cannot be read, and are not in force"
-                );
-                Vec::new()
-            }),
-            Err(error) => {
-                if error.kind() != io::ErrorKind::NotFound {
-                    warn!(file = %path.display(), %error, "the bans of an earlier agent cannot be read");
-                }
-                Vec::new()
+    /// The bans of an earlier agent.
+    pub(crate) fn load(folder: &Path, now: u64) -> Loaded<Self> {
+        let kept: Loaded<Vec<Kept>> =
+            state_file::load(folder, FILE, "the bans in it are not in force");
+        let records = kept.value.into_iter().map(|Kept { source, mut record }| {
+            // Begun later than now: the clock was set back since, and its time begins anew.
+            if let Some(ahead) = record.since.checked_sub(now) {
+                record.shift(0_i64.saturating_sub_unsigned(ahead));
             }
-        };
-        let records = kept.into_iter().map(|kept| (kept.source, kept.record));
-        Self {
-            records: records.take(CAPACITY).collect(),
-            ..Self::default()
+            (source, record)
+        });
+        Loaded {
+            value: Self {
+                records: records.take(CAPACITY).collect(),
+                ..Self::default()
+            },
+            warning: kept.warning,
         }
+    }
+
+    /// Follows a clock that was set by so many seconds: a ban lasts for its time, not to a date.
+    pub(crate) fn shift(&mut self, by: i64) {
+        for record in self.records.values_mut() {
+            record.shift(by);
+        }
+        for until in self.pardoned.values_mut() {
+            *until = until.saturating_add_signed(by);
+        }
+        self.seen = self.seen.saturating_add_signed(by);
+        self.unsaved |= !self.records.is_empty();
     }
 
     /// Writes them down, if anything has changed.
@@ -106,11 +115,8 @@ impl Bans {
                 record: *record,
             })
             .collect();
-        let text = serde_json::to_vec(&kept).context("the bans")?;
-        let (path, new) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
-        fs::write(&new, text)
-            .and_then(|()| fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        // Traffic decides how often: no disk is waited for.
+        state_file::save(folder, FILE, &kept, Lasting::Agent)?;
         self.unsaved = false;
         Ok(())
     }

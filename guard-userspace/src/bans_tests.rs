@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 const BAN: Ban = Ban {
@@ -111,15 +113,35 @@ fn bans_give_way_to_every_other_rule() {
 #[test]
 fn bans_survive_and_a_broken_file_is_moved_aside() {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut bans = Bans::load(folder.path());
+    let load = || Bans::load(folder.path(), NOW);
+    let mut bans = load().value;
     seconds(&mut bans, NOW);
     bans.save(folder.path()).expect("it can be written");
-    let again = Bans::load(folder.path());
-    assert_eq!(again.records, bans.records);
+    assert_eq!(load().value.records, bans.records);
 
     fs::write(folder.path().join(FILE), "[{").expect("a file");
-    assert_eq!(Bans::load(folder.path()).records.len(), 0);
+    let broken = load();
+    assert_eq!(broken.value.records.len(), 0);
+    assert!(broken.warning.is_some(), "it is told");
     assert!(folder.path().join("bans.json.broken").exists());
+}
+
+#[test]
+fn a_ban_lasts_for_its_time_whoever_sets_the_clock() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut bans = Bans::default();
+    seconds(&mut bans, NOW);
+    bans.forget(&BAN, NOW);
+    for (by, now) in [(500_000, NOW + 500_000), (-900_000, NOW - 400_000)] {
+        bans.shift(by);
+        assert_eq!(bans.count(now + 59), 1);
+        assert!(bans.ended(now + 59).is_empty());
+        assert_eq!(bans.ended(now + 60), [offender()]);
+    }
+    // Set back while no agent ran: it begins anew, and lasts no longer than it would have.
+    bans.save(folder.path()).expect("it can be written");
+    let early = Bans::load(folder.path(), 7).value;
+    assert_eq!((early.count(7 + 59), early.count(7 + 60)), (1, 0));
 }
 
 #[test]
@@ -129,7 +151,7 @@ fn whatever_a_file_says_of_times_can_be_counted_on_from() {
         let record =
             serde_json::json!([{"source": source, "since": 1, "until": 2, "times": times}]);
         fs::write(folder.path().join(FILE), record.to_string()).expect("a file");
-        Bans::load(folder.path())
+        Bans::load(folder.path(), NOW).value
     };
     for times in [0, 1, u32::MAX] {
         let mut bans = kept("192.0.2.7/32", times);

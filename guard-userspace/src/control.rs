@@ -8,9 +8,11 @@ pub const LONGEST_TRIAL: u64 = 3600;
 pub const LONGEST_BYPASS: u64 = 24 * 3600;
 
 /// Read the configuration again.
-#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reload {
+    /// Take lists of feeds that have grown suddenly, too.
+    pub force: bool,
     /// Go back to what was in force unless that is confirmed within so many seconds: up to
     /// [`LONGEST_TRIAL`].
     pub confirm_seconds: Option<u64>,

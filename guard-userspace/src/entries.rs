@@ -66,6 +66,9 @@ pub struct Listed {
     /// Why it is there, as a configuration may say.
     #[serde(default, deserialize_with = "reason")]
     pub reason: Option<String>,
+    /// Since when it is there, in seconds since 1970; of the running agent's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// When it ends, in seconds since 1970.
     pub expires: Option<u64>,
 }
@@ -78,6 +81,7 @@ impl Listed {
             cidr: entry.cidr,
             origin: Origin::Configuration,
             reason: entry.reason.clone(),
+            since: None,
             expires: entry.expires,
         }
     }

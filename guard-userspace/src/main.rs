@@ -10,10 +10,25 @@ use guard::{
     entries::List,
 };
 
-use self::commands::{BAD_CONFIGURATION, ask, local, output::failure, pages};
+use self::commands::{BAD_CONFIGURATION, START_FAILED, ask, local, output::failure, pages};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(obey());
+            // Looking up the name of a server may take longer than anybody waits.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => failure(START_FAILED, &format!("cannot start: {error}")),
+    }
+}
+
+/// Does what the command line says.
+async fn obey() -> ExitCode {
     let command = match cli::parse() {
         Ok(command) => command,
         Err(error) => match cli::sentence(&error) {

@@ -36,6 +36,8 @@ struct Families {
     bypass: IntGaugeVec,
     map_capacity: IntGaugeVec,
     map_entries: IntGaugeVec,
+    feed_entries: IntGaugeVec,
+    feed_success: IntGaugeVec,
     reload_successful: IntGaugeVec,
     reload_timestamp: IntGaugeVec,
     build_info: IntGaugeVec,
@@ -118,6 +120,16 @@ impl Families {
                 "Entries in a table of the kernel side, where the kernel can tell.",
                 &["map"],
             )?,
+            feed_entries: gauge(
+                "guard_feed_entries",
+                "Entries of a feed's list in force.",
+                &["feed"],
+            )?,
+            feed_success: gauge(
+                "guard_feed_last_success_timestamp_seconds",
+                "When a feed's list was last read or fetched.",
+                &["feed"],
+            )?,
             reload_successful: gauge(
                 "guard_config_last_reload_successful",
                 "Whether the last configuration given was taken.",
@@ -174,6 +186,15 @@ impl Families {
                 self.map_entries
                     .with_label_values(&[&map.map])
                     .set(gauge_value(entries));
+            }
+        }
+        for feed in &status.feeds {
+            let name = &[feed.name.as_str()];
+            let entries = self.feed_entries.with_label_values(name);
+            entries.set(gauge_value(feed.entries));
+            if let Some(updated) = feed.updated {
+                let success = self.feed_success.with_label_values(name);
+                success.set(gauge_value(updated));
             }
         }
         self.reload_successful

@@ -1,7 +1,11 @@
 //! What the agent protects and what it counted, at one moment: the answer of `guard status`, and
 //! what the metrics are made of.
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use guard_common::{
     connection::Outcome,
@@ -57,9 +61,15 @@ pub struct Status {
     pub clock: ClockStatus,
     /// Tables of the kernel side.
     pub maps: Vec<MapStatus>,
+    /// Every feed.
+    #[serde(default)]
+    pub feeds: Vec<FeedStatus>,
     /// Whether the last configuration given was refused, so that an older one is in force.
     #[serde(default)]
     pub last_reload_failed: bool,
+    /// Why it was.
+    #[serde(default)]
+    pub last_reload_error: Option<String>,
     /// When the configuration in force was taken, in seconds since 1970.
     pub config_loaded_at: u64,
 }
@@ -105,6 +115,9 @@ pub struct ServiceStatus {
     pub on_plaintext: String,
     /// Whether what matches nothing is refused too.
     pub strict: bool,
+    /// What documents it, if something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<DocumentStatus>,
     /// Connections by encryption verdict, and by protocol within it; what is zero is left out.
     pub connections: BTreeMap<String, BTreeMap<String, u64>>,
     /// Credentials seen in clear, by scheme: at least so many, since requests are sampled.
@@ -126,6 +139,32 @@ pub struct TlsStatus {
     pub client_certificates: BTreeMap<String, u64>,
     /// Reasons to look at the server.
     pub findings: BTreeMap<String, u64>,
+}
+
+/// What documents the API of a service.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct DocumentStatus {
+    /// The file.
+    pub file: String,
+    /// What it is: `OpenAPI 3.1.0`, `Swagger 2.0`.
+    pub version: String,
+    /// How many operations it documents.
+    pub operations: u64,
+}
+
+/// A feed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct FeedStatus {
+    /// Its name.
+    pub name: String,
+    /// Its file, or the address it is fetched from, without what may be secret in it.
+    pub from: String,
+    /// Entries of the list in force, those of earlier feeds among them.
+    pub entries: u64,
+    /// When that was read, or last fetched, in seconds since 1970; nothing when it never was.
+    pub updated: Option<u64>,
+    /// Why the last attempt to fetch it failed, if it did.
+    pub error: Option<String>,
 }
 
 /// A list of rules.
@@ -208,6 +247,10 @@ impl Status {
                 "on trial: undone at {until} unless `guard confirm` comes before"
             )?;
         }
+        if let Some(error) = &self.last_reload_error {
+            let refused = "the last configuration was refused, and an older one is in force";
+            writeln!(text, "warning: {refused}:\n{error}")?;
+        }
         for warning in &self.warnings {
             writeln!(text, "warning: {warning}")?;
         }
@@ -229,6 +272,9 @@ impl Status {
                 "{}: {} in force of {} configured",
                 list.list, list.in_force, list.configured
             )?;
+        }
+        for feed in &self.feeds {
+            feed.render_into(text)?;
         }
         if self.bans > 0 {
             writeln!(text, "bans: {} (`guard bans` lists them)", self.bans)?;
@@ -291,6 +337,32 @@ impl InterfaceStatus {
     }
 }
 
+impl FeedStatus {
+    fn render_into(&self, text: &mut String) -> std::fmt::Result {
+        let age = |updated| {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH);
+            now.map_or(0, |now| now.as_secs()).saturating_sub(updated)
+        };
+        let updated = self.updated.map_or("never fetched".to_owned(), |updated| {
+            format!("{} old", duration_text(age(updated)))
+        });
+        let Self {
+            name,
+            from,
+            entries,
+            ..
+        } = self;
+        writeln!(
+            text,
+            "feed {name}: {entries} entries, {updated}, from {from}"
+        )?;
+        if let Some(error) = &self.error {
+            writeln!(text, "  the last attempt failed: {error}")?;
+        }
+        Ok(())
+    }
+}
+
 impl ServiceStatus {
     fn render_into(&self, text: &mut String) -> std::fmt::Result {
         writeln!(
@@ -303,6 +375,14 @@ impl ServiceStatus {
             if self.strict { ", strict" } else { "" },
             self.ports.join(", ")
         )?;
+        if let Some(document) = &self.openapi {
+            let DocumentStatus {
+                file,
+                version,
+                operations,
+            } = document;
+            writeln!(text, "  {version} with {operations} operations: {file}")?;
+        }
         if self.connections.is_empty() {
             writeln!(text, "  no connections yet")?;
         }

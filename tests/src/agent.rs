@@ -82,6 +82,11 @@ impl Folder {
         self.scratch.join("guard.sock")
     }
 
+    /// Makes the state folder one that is full after so many KiB.
+    pub fn limit_state(&mut self, kib: u32) -> Result<()> {
+        self.scratch.mount_memory("state", kib << 10).map(drop)
+    }
+
     /// The path of a further file, such as a configuration.
     pub fn join(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
@@ -130,6 +135,21 @@ impl Agent {
         command.args(["-c", "exec \"$@\" 2> \"$0\""]).arg(log);
         command.arg(binary()?);
         let mut agent = Self::spawn_as(namespace, Folder::new()?, command, flags)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
+    /// Starts it on folders there are already, trusting the certificates in this file, and waits
+    /// until it is ready.
+    pub fn start_trusting(
+        namespace: &Namespace,
+        folder: Folder,
+        certificates: &Path,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut command = namespace.command(binary()?);
+        command.env("SSL_CERT_FILE", certificates);
+        let mut agent = Self::spawn_as(namespace, folder, command, flags)?;
         agent.wait_until_ready()?;
         Ok(agent)
     }

@@ -9,7 +9,7 @@ pub mod ssh;
 use std::{
     fmt::Write as _,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -47,8 +47,30 @@ impl Nginx {
 
     /// Starts one with these `server { … }` blocks, which listen on `port` among others.
     pub fn start_with(namespace: &Namespace, servers: &str, port: u16) -> Result<Self> {
+        Self::start_certified(namespace, servers, port, make_certificate)
+    }
+
+    /// The same, with a certificate for this address by an authority of its own, which is what
+    /// [`Self::authority`] returns.
+    pub fn start_for(
+        namespace: &Namespace,
+        address: IpAddr,
+        servers: &str,
+        port: u16,
+    ) -> Result<Self> {
+        Self::start_certified(namespace, servers, port, |folder| {
+            make_chain(folder, address)
+        })
+    }
+
+    fn start_certified(
+        namespace: &Namespace,
+        servers: &str,
+        port: u16,
+        certify: impl FnOnce(&Path) -> Result<()>,
+    ) -> Result<Self> {
         let folder = Scratch::new()?;
-        make_certificate(folder.path())?;
+        certify(folder.path())?;
         let configuration = folder.join("nginx.conf");
         fs::write(&configuration, nginx_configuration(servers))
             .context("cannot write nginx.conf")?;
@@ -69,15 +91,56 @@ impl Nginx {
         Ok(())
     }
 
+    /// What it wrote to this file of its own, such as a log that its configuration names.
+    pub fn wrote(&self, name: &str) -> String {
+        fs::read_to_string(self.folder.join(name)).unwrap_or_default()
+    }
+
+    /// Makes what is published under this name so long, with zeros that take no room.
+    pub fn grow(&self, name: &str, bytes: u64) -> Result<()> {
+        let path = self.folder.join("files").join(name);
+        let file = fs::OpenOptions::new().write(true).open(path)?;
+        Ok(file.set_len(bytes)?)
+    }
+
     /// Its certificate, which a client may trust for [`HOST`].
     pub fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
+    }
+
+    /// The authority that its certificate is by.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("authority.pem")
     }
 
     /// The process.
     pub fn server(&self) -> &Server {
         &self.server
     }
+}
+
+/// Writes `authority.pem`, and by it `certificate.pem` and `key.pem` for an address, into `folder`.
+fn make_chain(folder: &Path, address: IpAddr) -> Result<()> {
+    let request = |name: &str, key: &str, kind: &str, more: &[&str]| {
+        let mut openssl = Command::new("openssl");
+        openssl.current_dir(folder);
+        openssl.args(["req", "-x509", "-newkey", "ec", "-noenc", "-days", "2"]);
+        openssl.args(["-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-subj", &format!("/CN={name}"), "-addext", kind]);
+        openssl.args(["-keyout", key]).args(more);
+        command::output(&mut openssl).map(drop)
+    };
+    let is_authority = "basicConstraints=critical,CA:TRUE";
+    request(
+        "authority",
+        "authority.key",
+        is_authority,
+        &["-out", "authority.pem"],
+    )?;
+    let names = format!("subjectAltName=IP:{address}");
+    let by = ["-CA", "authority.pem", "-CAkey", "authority.key"];
+    let more = [&["-out", "certificate.pem", "-addext", &names], &by[..]].concat();
+    request(HOST, "key.pem", "basicConstraints=critical,CA:FALSE", &more)
 }
 
 /// Writes `certificate.pem` and `key.pem`, for [`HOST`], into `folder`.

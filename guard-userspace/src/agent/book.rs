@@ -1,21 +1,19 @@
 //! The entries given to the running agent, and those that end by themselves: over those of the
 //! configuration, which stay as long as it does.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, path::Path};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use guard_common::wire::{Rule, RuleWord};
 use ipnet::IpNet;
 
+pub(super) use super::time::now;
+use super::time::shifted;
 use crate::{
     config::Entry,
     entries::{List, Listed, Origin},
     kernel::FeedRules,
+    state_file::{self, Lasting, Loaded},
 };
 
 /// What the entries are kept in, in the state folder.
@@ -46,6 +44,8 @@ struct Kept {
     number: u32,
     origin: Origin,
     reason: Option<String>,
+    /// Since when it is there, in seconds since 1970; of the running agent's alone.
+    since: Option<u64>,
     /// Seconds since 1970.
     expires: Option<u64>,
 }
@@ -89,6 +89,7 @@ impl Slot {
 pub(super) struct New {
     pub(super) cidr: IpNet,
     pub(super) reason: Option<String>,
+    pub(super) since: Option<u64>,
     pub(super) expires: Option<u64>,
 }
 
@@ -97,6 +98,7 @@ impl From<&Listed> for New {
         Self {
             cidr: entry.cidr,
             reason: entry.reason.clone(),
+            since: entry.since,
             expires: entry.expires,
         }
     }
@@ -104,38 +106,43 @@ impl From<&Listed> for New {
 
 impl Book {
     /// What an earlier agent was told, and what of it has not ended at `now`.
-    pub(super) fn load(folder: &Path, now: u64) -> Result<Self> {
-        let path = folder.join(FILE);
-        let kept: Vec<Listed> = match fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).with_context(|| {
-                format!(
-                    "{} is not what guard wrote: mend or remove it",
-                    path.display()
-                )
-            })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => {
-                return Err(error).with_context(|| format!("cannot read {}", path.display()));
-            }
-        };
+    pub(super) fn load(folder: &Path, now: u64) -> Loaded<Self> {
+        let kept: Loaded<Vec<Listed>> =
+            state_file::load(folder, FILE, "the entries in it are not in force");
         let mut book = Self::default();
-        for entry in kept
-            .into_iter()
-            .filter(|entry| !is_over(entry.expires, now))
-        {
-            book.put(entry.list, New::from(&entry), Origin::Runtime);
+        for entry in &kept.value {
+            let mut new = New::from(entry);
+            // Made later than now: the clock was set back since, and its time begins anew.
+            if let Some(ahead) = new.since.and_then(|since| since.checked_sub(now)) {
+                let by = 0_i64.saturating_sub_unsigned(ahead);
+                new.since = Some(now);
+                new.expires = new.expires.map(|expires| shifted(expires, by));
+            }
+            if !is_over(new.expires, now) {
+                book.put(entry.list, new, Origin::Runtime);
+            }
         }
-        Ok(book)
+        Loaded {
+            value: book,
+            warning: kept.warning,
+        }
     }
 
     /// Writes down what the next agent has to know.
     pub(super) fn save(&self, folder: &Path) -> Result<()> {
         let kept: Vec<Listed> = self.runtime().collect();
-        let text = serde_json::to_vec_pretty(&kept).context("the entries")?;
-        let (path, new) = (folder.join(FILE), folder.join(format!("{FILE}.new")));
-        fs::write(&new, text)
-            .and_then(|()| fs::rename(&new, &path))
-            .with_context(|| format!("cannot write {}", path.display()))
+        state_file::save(folder, FILE, &kept, Lasting::PowerCut)
+    }
+
+    /// Follows a clock that was set by so many seconds: what was given a time keeps it.
+    pub(super) fn shift(&mut self, by: i64) {
+        for slot in self.slots.values_mut() {
+            let kept = [&mut slot.allow, &mut slot.deny].into_iter().flatten();
+            for kept in kept.filter(|kept| kept.origin == Origin::Runtime) {
+                kept.since = kept.since.map(|since| shifted(since, by));
+                kept.expires = kept.expires.map(|expires| shifted(expires, by));
+            }
+        }
     }
 
     /// Lays the book over `rules` and `feeds`, those of a configuration whose own entries that end are
@@ -167,15 +174,13 @@ impl Book {
         {
             if !is_over(*expires, now) {
                 let (cidr, reason, expires) = (*cidr, reason.clone(), *expires);
-                self.put(
-                    *list,
-                    New {
-                        cidr,
-                        reason,
-                        expires,
-                    },
-                    Origin::Configuration,
-                );
+                let new = New {
+                    cidr,
+                    reason,
+                    since: None,
+                    expires,
+                };
+                self.put(*list, new, Origin::Configuration);
             }
         }
         rules.retain(|(cidr, rule)| match self.slots.get_mut(cidr) {
@@ -206,6 +211,7 @@ impl Book {
         let New {
             cidr,
             reason,
+            since,
             expires,
         } = new;
         let slot = self.slots.entry(cidr).or_default();
@@ -213,6 +219,7 @@ impl Book {
             number,
             origin,
             reason,
+            since,
             expires,
         });
     }
@@ -297,6 +304,7 @@ impl Book {
                     cidr: *cidr,
                     origin: kept.origin,
                     reason: kept.reason,
+                    since: kept.since,
                     expires: kept.expires,
                 })
             };
@@ -313,14 +321,10 @@ fn is_over(expires: Option<u64>, now: u64) -> bool {
     expires.is_some_and(|expires| expires <= now)
 }
 
-/// Seconds since 1970.
-pub(super) fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.unwrap_or(Duration::ZERO).as_secs()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const NOW: u64 = 1_000;
@@ -333,6 +337,7 @@ mod tests {
         New {
             cidr: net(cidr),
             reason: Some("test".to_owned()),
+            since: Some(NOW),
             expires,
         }
     }
@@ -429,15 +434,69 @@ mod tests {
         assert!(book.expire(NOW + 4).is_empty());
         assert_eq!(book.expire(NOW + 5), [(net("192.0.2.7/32"), None)]);
 
-        let early = Book::load(folder.path(), NOW).expect("it can be read");
-        assert_eq!(early.list().count(), 2);
-        let late = Book::load(folder.path(), NOW + 5).expect("it can be read");
-        assert_eq!(
-            late.list().map(|entry| entry.cidr).collect::<Vec<_>>(),
-            [net("2001:db8::/32")]
-        );
+        let load = |now| Book::load(folder.path(), now);
+        assert_eq!(load(NOW).value.list().count(), 2);
+        let late = load(NOW + 5);
+        assert_eq!(late.warning, None);
+        let left: Vec<_> = late.value.list().map(|entry| entry.cidr).collect();
+        assert_eq!(left, [net("2001:db8::/32")]);
+    }
+
+    #[test]
+    fn a_broken_file_of_entries_is_moved_aside_and_told() {
+        let folder = tempfile::tempdir().expect("a folder");
         fs::write(folder.path().join(FILE), "[{").expect("a file");
-        assert!(Book::load(folder.path(), NOW).is_err());
+        let loaded = Book::load(folder.path(), NOW);
+        assert_eq!(loaded.value.list().count(), 0);
+        let warning = loaded.warning.expect("it is told");
+        assert!(warning.contains("entries.json.broken"), "{warning}");
+        let book = Book::default();
+        book.save(folder.path()).expect("it can be written");
+        assert_eq!(Book::load(folder.path(), NOW).warning, None);
+    }
+
+    fn ends(book: &Book) -> Vec<Option<u64>> {
+        book.list().map(|entry| entry.expires).collect()
+    }
+
+    #[test]
+    fn what_was_given_a_time_keeps_it_when_the_clock_is_set() {
+        let mut book = Book::default();
+        let dated = Entry {
+            cidr: net("198.51.100.0/24"),
+            reason: None,
+            expires: Some(NOW + 30),
+        };
+        book.lay_over(&mut Vec::new(), &[], &[(List::Deny, dated)], NOW);
+        let entries = vec![
+            new("192.0.2.7/32", Some(NOW + 20)),
+            new("192.0.2.8/32", None),
+        ];
+        book.add(List::Deny, entries, |_| None);
+        // Forward by a year: what ends at a date has ended, what ends in 20 seconds has not.
+        let year = 365 * 86_400;
+        book.shift(year);
+        let later = NOW + year.cast_unsigned();
+        assert_eq!(ends(&book), [Some(later + 20), None, Some(NOW + 30)]);
+        assert_eq!(book.expire(later).len(), 1);
+        // And back again.
+        book.shift(-year);
+        assert!(book.expire(NOW + 19).is_empty());
+        assert_eq!(book.expire(NOW + 20).len(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_while_no_agent_ran_prolongs_nothing_for_years() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut book = Book::default();
+        book.add(
+            List::Deny,
+            vec![new("192.0.2.7/32", Some(NOW + 20))],
+            |_| None,
+        );
+        book.save(folder.path()).expect("it can be written");
+        let early = Book::load(folder.path(), NOW - 900).value;
+        assert_eq!(ends(&early), [Some(NOW - 900 + 20)], "its time begins anew");
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! Bans begin and end.
 
-use std::net::IpAddr;
+use std::{mem, net::IpAddr};
 
 use anyhow::{Result, anyhow};
 use tracing::{error, info, warn};
 
-use super::{book, state::Agent};
+use super::{
+    book,
+    state::{Agent, Inner},
+};
 use crate::{bans::source, entries::Unban};
 
 impl Agent {
@@ -30,6 +33,7 @@ impl Agent {
             let error = format!("{error:#}");
             error!(error, "sources are limited that should be banned");
         }
+        inner.save_bans();
     }
 
     /// Ends bans by hand: all that are asked for, or none.
@@ -51,6 +55,7 @@ impl Agent {
             inner.rules.over.bans = before;
             return Err(error);
         }
+        inner.save_bans();
         info!(sources = ended.len(), "unbanned");
         Ok(())
     }
@@ -73,9 +78,22 @@ impl Agent {
         }
         let bans = &mut inner.rules.over.bans;
         bans.forget(&ban, now);
-        if let Err(error) = bans.save(&inner.rules.config.state_dir) {
-            let error = format!("{error:#}");
-            error!(error, "the bans would not survive a restart");
+        inner.save_bans();
+    }
+}
+
+impl Inner {
+    /// Writes down what has changed. That it cannot be is said once, and tried each second.
+    fn save_bans(&mut self) {
+        let saved = self.rules.over.bans.save(&self.rules.config.state_dir);
+        let was_unsaved = mem::replace(&mut self.bans_unsaved, saved.is_err());
+        match saved {
+            Err(error) if !was_unsaved => {
+                let error = format!("{error:#}");
+                error!(error, "the bans would not survive a restart");
+            }
+            Ok(()) if was_unsaved => info!("the bans are written down again"),
+            _ => {}
         }
     }
 }

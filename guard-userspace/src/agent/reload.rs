@@ -7,7 +7,7 @@ use std::{
     hash::BuildHasher as _,
     mem,
     net::IpAddr,
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context as _, Error, Result, anyhow, ensure};
@@ -17,9 +17,12 @@ use tracing::{error, info, warn};
 
 use super::{
     book::{self, Book, Change, New},
+    fetching,
     state::{Agent, Inner, Rules},
-    trial::{self, BackTo, Trial},
+    time::Moment,
+    trial::{self, Earlier},
     warnings::{self, ShutOut},
+    watch::Stamps,
 };
 use crate::{
     bans::Bans,
@@ -92,6 +95,40 @@ impl Rules {
     }
 }
 
+/// Why the configuration is read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Somebody asks for it.
+    Asked(Reload),
+    /// A file has changed.
+    Changed,
+    /// A list was fetched.
+    Fetched,
+}
+
+impl Cause {
+    fn forces(self) -> bool {
+        matches!(self, Self::Asked(Reload { force: true, .. }))
+    }
+
+    /// For how long what comes of it is on trial.
+    fn trial(self) -> Result<Option<Duration>> {
+        let Self::Asked(reload) = self else {
+            return Ok(None);
+        };
+        reload.confirm_seconds.map(trial::lasts).transpose()
+    }
+}
+
+/// What came of reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// It is in force.
+    Taken,
+    /// It says what is in force.
+    Same,
+}
+
 /// What is laid over the entries of a configuration.
 #[derive(Default)]
 pub(super) struct Over {
@@ -107,6 +144,8 @@ pub(super) struct Over {
     pub(super) by_loopback: bool,
     /// What there is to say of the configuration and the addresses of this host.
     pub(super) warnings: Vec<String>,
+    /// Files of the state folder that could not be used.
+    pub(super) broken: Vec<String>,
 }
 
 impl Over {
@@ -187,49 +226,76 @@ impl Agent {
 
     /// Reads the configuration again and puts it in force, whole and at one instant on each
     /// interface. With a trial it goes back by itself to the one of before, unless it is confirmed.
-    pub(super) fn reload(&self, reload: Reload) -> Result<Done> {
+    pub(super) fn reload(&self, cause: Cause) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
-        let done = self.try_reload(&mut inner, reload);
-        inner.reload_failed = done.is_err();
-        match &done {
-            Ok(()) => info!(
-                milliseconds = started.elapsed().as_millis() as u64,
-                "the configuration is in force"
-            ),
-            Err(error) => error!(
-                error = format!("{error:#}"),
-                "the configuration is not taken; what was in force stays"
-            ),
+        // Before anything is read: what changes meanwhile counts as new.
+        let read = Stamps::of(self.flags.config.as_deref());
+        let done = self.try_reload(&mut inner, cause);
+        if cause == Cause::Fetched && done.is_err() {
+            // The list is to blame, or what is told when the file is noticed.
+            return done.map(|_| Done::default());
         }
+        inner.read = read;
+        inner.note_outcome(&done, cause, started);
         done?;
+        self.feeds_changed.notify_one();
+        if matches!(cause, Cause::Asked(_)) {
+            self.feeds_wanted.notify_one();
+        }
         inner.look_for_administrators(None);
         Ok(Done {
             warnings: inner.warnings(),
         })
     }
 
-    fn try_reload(&self, inner: &mut Inner, reload: Reload) -> Result<()> {
-        let lasts = reload.confirm_seconds.map(trial::lasts).transpose()?;
+    fn try_reload(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
         ensure!(
             inner.trial.is_none(),
-            "what is in force is on trial: `guard confirm` it, or wait until it is undone"
+            "what is in force is on trial: `guard confirm` it, or wait until it is undone, then \
+             `guard reload`"
         );
+        let released = if cause.forces() {
+            fetching::release_held(&inner.rules.config)?
+        } else {
+            Vec::new()
+        };
+        let done = self.read_and_renew(inner, cause);
+        fetching::settle_held(&inner.rules.config, &released, done.is_ok());
+        if done.is_ok() {
+            fetching::note_released(&mut inner.fetches, &released);
+        }
+        done
+    }
+
+    fn read_and_renew(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
+        let lasts = cause.trial()?;
         let mut config = Config::resolve(self.flags.config.as_deref(), &self.flags)
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
-        demand_same(&inner.rules.config, &config)?;
+        let old = &inner.rules.config;
+        fetching::mend_copies(&mut config, Some(old));
+        demand_same(old, &config)?;
+        if !cause.forces() {
+            fetching::refuse_sudden_growth(old, &config)?;
+        }
         let ending = config.take_ending();
+        let is_same = config == *old && ending == inner.rules.over.ending;
+        if is_same && !matches!(cause, Cause::Asked(_)) {
+            return Ok(Outcome::Same);
+        }
         let before = self
             .put_in_force(inner, Configured { config, ending })
             .map_err(|(_, error)| error)?;
-        if let Some(lasts) = lasts {
-            info!(
-                seconds = lasts.as_secs(),
-                "on trial: goes back to the configuration of before unless `guard confirm` comes in time"
-            );
-            inner.trial = Some(Trial::new(lasts, BackTo::Configured(Box::new(before))));
+        let before = if is_same {
+            inner.earlier.take()
+        } else {
+            Some(Earlier::new(before))
+        };
+        match lasts {
+            Some(lasts) => inner.put_on_trial(lasts, before)?,
+            None => inner.earlier = before,
         }
-        Ok(())
+        Ok(Outcome::Taken)
     }
 
     /// Puts a configuration in force, and answers with the one that was. Where that cannot be done,
@@ -266,15 +332,16 @@ impl Agent {
                  the configuration, and `guard reload`"
             );
         }
+        let inner = &mut *self.lock();
         let now = book::now();
         let expires = seconds.map(|seconds| now.saturating_add(seconds));
         let new = |new: Addition| New {
             cidr: new.cidr.trunc(),
             reason: new.reason.or_else(|| reason.clone()),
+            since: Some(now),
             expires,
         };
         let added: Vec<IpNet> = add.iter().map(|new| new.cidr).collect();
-        let inner = &mut *self.lock();
         let before = inner.rules.over.book.clone();
         let book = &mut inner.rules.over.book;
         let mut changes = book.remove(list, &remove).map_err(|cidr| {
@@ -290,19 +357,31 @@ impl Agent {
         };
         changes.extend(book.add(list, add.into_iter().map(new).collect(), in_force));
         inner.rules.over.uncover(&mut changes);
-        let done = self
-            .apply(inner, &changes)
-            .and_then(|()| inner.rules.over.book.save(&inner.rules.config.state_dir));
-        if let Err(error) = done {
-            // What the kernel was told is told again, with what is in the book, by a reload.
+        // Written down first: what could not be is not in force either.
+        if let Err(error) = inner.save_book() {
             inner.rules.over.book = before;
-            return Err(error);
+            return Err(error.context("nothing has changed"));
+        }
+        if let Err(error) = self.apply(inner, &changes) {
+            inner.rules.over.book = before;
+            self.undo(inner);
+            return Err(error.context("nothing has changed"));
         }
         info!(%list, entries = changes.len(), "entries changed");
         if list == List::Allow || added.is_empty() {
             return Ok(Done::default());
         }
         Ok(inner.warn_of_denied(&added, ssh_client))
+    }
+
+    /// Tells file and kernel again what is in the book.
+    fn undo(&self, inner: &mut Inner) {
+        if let Err(error) = inner.save_book().and_then(|()| self.renew(inner)) {
+            error!(
+                error = format!("{error:#}"),
+                "entries that were refused may be in force until the next reload"
+            );
+        }
     }
 
     /// Takes off the entries that have ended.
@@ -314,9 +393,12 @@ impl Agent {
             return;
         }
         info!(entries = changes.len(), "entries have ended");
-        let state_dir = &inner.rules.config.state_dir;
-        let saved = inner.rules.over.book.save(state_dir);
-        if let Err(error) = self.apply(inner, &changes).and(saved) {
+        if let Err(error) = inner.save_book() {
+            // Whoever reads the file leaves out what has ended.
+            let error = format!("{error:#}");
+            warn!(error, "entries that have ended stay in the file");
+        }
+        if let Err(error) = self.apply(inner, &changes) {
             error!(
                 error = format!("{error:#}"),
                 "entries that have ended stay in force"
@@ -376,6 +458,49 @@ impl Agent {
 }
 
 impl Inner {
+    /// Notes and says whether the configuration was taken. Where nobody asks, the same refusal is
+    /// said once.
+    fn note_outcome(&mut self, done: &Result<Outcome>, cause: Cause, started: Instant) {
+        let refusal = done.as_ref().err().map(|error| format!("{error:#}"));
+        let before = mem::replace(&mut self.refusal, refusal);
+        match done {
+            Ok(Outcome::Taken) => info!(
+                milliseconds = started.elapsed().as_millis() as u64,
+                "the configuration is in force"
+            ),
+            Ok(Outcome::Same) if before.is_some() => {
+                info!("the configuration is again what is in force");
+            }
+            Ok(Outcome::Same) => {}
+            Err(_) if cause == Cause::Changed && self.refusal == before => {}
+            Err(error) => error!(
+                error = format!("{error:#}"),
+                "the configuration is not taken; what was in force stays"
+            ),
+        }
+    }
+
+    fn save_book(&self) -> Result<()> {
+        self.rules.over.book.save(&self.rules.config.state_dir)
+    }
+
+    /// Keeps what was given a time to that time, when somebody has set the clock.
+    pub(super) fn follow_clock(&mut self) {
+        let moment = Moment::now();
+        let set = moment.set_since(mem::replace(&mut self.moment, moment));
+        let Some(seconds) = set else { return };
+        warn!(
+            seconds,
+            "the clock was set: bans, and entries given a time, last as long as they were to"
+        );
+        self.rules.over.book.shift(seconds);
+        self.rules.over.bans.shift(seconds);
+        if let Err(error) = self.save_book() {
+            let error = format!("{error:#}");
+            warn!(error, "a restart would go by the old time of the entries");
+        }
+    }
+
     /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
     /// the rules shut out.
     pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {

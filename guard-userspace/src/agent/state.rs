@@ -12,13 +12,17 @@ use guard_common::{
     reason::{Reason, Verdict},
     wire::Evicted,
 };
+use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
     Ended, book,
+    fetching::Fetches,
     interfaces::{Guarded, Interfaces},
-    reload::{Clock, Over},
-    trial::Trial,
+    reload::{Cause, Clock, Over},
+    time::Moment,
+    trial::{Earlier, Trial},
+    watch::Stamps,
 };
 use crate::{
     cli::RunFlags,
@@ -33,8 +37,8 @@ use crate::{
     logging::DroppedLines,
     ssh::Peers,
     status::{
-        ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
-        connections_by_word, verdicts_and_reasons,
+        ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus,
+        ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
     },
 };
 
@@ -46,6 +50,10 @@ pub(super) struct Agent {
     started: Instant,
     dropped_lines: DroppedLines,
     findings: Arc<Mutex<Findings>>,
+    /// Which lists are to be fetched may be others than before.
+    pub(super) feeds_changed: Notify,
+    /// All lists are to be fetched now.
+    pub(super) feeds_wanted: Notify,
     inner: Mutex<Inner>,
 }
 
@@ -57,9 +65,20 @@ pub(super) struct Inner {
     /// Who has an SSH connection to this host, when that was last looked at.
     pub(super) peers: Peers,
     pub(super) loaded_at: SystemTime,
-    pub(super) reload_failed: bool,
+    /// Why the last configuration given was refused, if it was.
+    pub(super) refusal: Option<String>,
     /// What is undone unless somebody confirms it.
     pub(super) trial: Option<Trial>,
+    /// What was in force before the last change.
+    pub(super) earlier: Option<Earlier>,
+    /// What the files were when they were last read.
+    pub(super) read: Stamps,
+    /// What came of fetching lists.
+    pub(super) fetches: Fetches,
+    /// When the clock was last looked at.
+    pub(super) moment: Moment,
+    /// Whether it was said that bans cannot be written down.
+    pub(super) bans_unsaved: bool,
 }
 
 /// What is enforced.
@@ -71,7 +90,7 @@ pub(super) struct Rules {
 impl Agent {
     /// Attaches to every interface, or to none.
     pub(super) fn attach(
-        rules: Rules,
+        (rules, read): (Rules, Stamps),
         flags: RunFlags,
         mut kernel: Kernel,
         clock: Clock,
@@ -80,6 +99,7 @@ impl Agent {
         findings: Arc<Mutex<Findings>>,
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, &rules.config)?;
+        let fetches = Fetches::load(&rules.config);
         Ok(Self {
             flags,
             clock,
@@ -87,14 +107,21 @@ impl Agent {
             started: Instant::now(),
             dropped_lines,
             findings,
+            feeds_changed: Notify::new(),
+            feeds_wanted: Notify::new(),
             inner: Mutex::new(Inner {
                 interfaces,
                 kernel,
                 rules,
                 peers: Peers::default(),
                 loaded_at: SystemTime::now(),
-                reload_failed: false,
+                refusal: None,
                 trial: None,
+                earlier: None,
+                read,
+                fetches,
+                moment: Moment::now(),
+                bans_unsaved: false,
             }),
         })
     }
@@ -166,7 +193,9 @@ impl Agent {
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nobody leaves the state half changed.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.follow_clock();
+        inner
     }
 }
 
@@ -214,16 +243,17 @@ impl Source for Agent {
                 tick_ns: self.clock.tick.ns,
             },
             maps: inner.kernel.tables(),
-            last_reload_failed: inner.reload_failed,
-            config_loaded_at: inner
-                .loaded_at
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
+            feeds: inner
+                .fetches
+                .status(&inner.rules.config.feeds, inner.loaded_at()),
+            last_reload_failed: inner.refusal.is_some(),
+            last_reload_error: inner.refusal.clone(),
+            config_loaded_at: inner.loaded_at(),
         })
     }
 
     fn reload(&self, reload: Reload) -> Result<Done> {
-        Self::reload(self, reload)
+        Self::reload(self, Cause::Asked(reload))
     }
 
     fn confirm(&self) -> Result<Done> {
@@ -272,6 +302,12 @@ impl Source for Agent {
 }
 
 impl Inner {
+    /// When the configuration in force was taken, in seconds since 1970.
+    fn loaded_at(&self) -> u64 {
+        let since = self.loaded_at.duration_since(UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
+    }
+
     /// `enforce` or `dry-run`.
     fn mode_name(&self) -> &'static str {
         if self.rules.config.dry_run {
@@ -369,6 +405,11 @@ fn service_status(
         connections: connections_by_word(|outcome, protocol| {
             kernel.counters.connections(position, outcome, protocol)
         })?,
+        openapi: service.openapi.as_ref().map(|document| DocumentStatus {
+            file: document.file.display().to_string(),
+            version: document.version.clone(),
+            operations: document.operations as u64,
+        }),
         credentials: findings.credentials(&service.name),
         tls: findings.tls(&service.name),
     })

@@ -15,6 +15,9 @@ use crate::{
     entries::Done,
 };
 
+/// For how long it can still be put on trial what a change of the file has put in force.
+const RECENT: Duration = Duration::from_mins(10);
+
 /// Something new that is undone unless it is confirmed in time.
 pub(super) struct Trial {
     until: Instant,
@@ -47,6 +50,38 @@ impl Trial {
 
     fn is_over(&self) -> bool {
         self.until <= Instant::now()
+    }
+}
+
+/// What was in force before the last change.
+pub(super) struct Earlier {
+    configured: Configured,
+    until: Instant,
+}
+
+impl Earlier {
+    pub(super) fn new(configured: Configured) -> Self {
+        Self {
+            configured,
+            until: Instant::now(),
+        }
+    }
+}
+
+impl Inner {
+    /// Puts what is in force on trial: it goes back to what was there `before`.
+    pub(super) fn put_on_trial(&mut self, lasts: Duration, before: Option<Earlier>) -> Result<()> {
+        let before = before
+            .filter(|before| before.until.elapsed() < RECENT)
+            .context("this configuration is in force already: there is nothing to go back to")?;
+        let seconds = lasts.as_secs();
+        info!(
+            seconds,
+            "on trial: goes back to the configuration of before unless `guard confirm` comes in time"
+        );
+        let back_to = BackTo::Configured(Box::new(before.configured));
+        self.trial = Some(Trial::new(lasts, back_to));
+        Ok(())
     }
 }
 

@@ -126,7 +126,8 @@ impl Inner {
         let over = &self.rules.over;
         let denied = of_own_denied(over.book.nets(List::Deny), &self.rules);
         let shut_out = shut_out(self);
-        let all = over.warnings.iter().cloned().chain(denied);
+        let all = over.broken.iter().chain(&over.warnings);
+        let all = all.cloned().chain(denied);
         all.chain(shut_out.iter().map(ShutOut::sentence)).collect()
     }
 }

@@ -294,6 +294,9 @@ pub struct ReloadFlags {
     /// Go back to the configuration of before unless `guard confirm` comes within this time, like 60s
     #[arg(long, value_name = "DURATION", value_parser = units::trial)]
     pub confirm: Option<Duration>,
+    /// Take lists of feeds that have grown suddenly, too
+    #[arg(long)]
+    pub force: bool,
 
     /// Where the agent listens
     #[command(flatten)]

@@ -71,6 +71,8 @@ fn every_flag_reaches_the_configuration() {
         "xdp_mode": "generic",
         "dry_run": true,
         "protect_self": true,
+        "on_stop": "detach",
+        "on_stop": "detach",
         "listen": "[::1]:0",
         "socket": "/tmp/s",
         "state_dir": "/tmp/state",

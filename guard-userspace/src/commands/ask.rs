@@ -109,6 +109,7 @@ pub(crate) async fn unban(flags: UnbanFlags) -> ExitCode {
 
 pub(crate) async fn reload(flags: &ReloadFlags) -> ExitCode {
     let reload = Reload {
+        force: flags.force,
         confirm_seconds: flags.confirm.map(|time| time.as_secs()),
     };
     let asked = client::change(&flags.agent.socket, "/v1/reload", &reload).await;

@@ -1,25 +1,29 @@
-//! `[[feed]]`: lists that somebody else makes, as files.
+//! `[[feed]]`: lists that somebody else makes, as files or fetched.
 
 use std::collections::HashSet;
-use std::fs::OpenOptions;
-use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::list;
 use super::problem::Problem;
 use super::schema::{FEED, Located, Section, Span, Walk};
-use super::units::{self, Invalid};
-use super::{Entry, Feed, MAX_FEED_BYTES, MAX_FEEDS, unbuilt};
+use super::units;
+use super::{Download, Entry, Feed, FeedUrl, MAX_FEEDS};
+use super::{files, list};
 use crate::kernel::{MAX_ADDRESSES, MAX_PREFIXES};
+
+/// How old a fetched list may become unless its feed says otherwise.
+const REFRESH: Duration = Duration::from_hours(1);
 
 /// What one `[[feed]]` says.
 pub(super) struct RawFeed {
     name: Option<Located<String>>,
     file: Option<Located<PathBuf>>,
+    url: Option<Located<FeedUrl>>,
+    refresh: Option<Duration>,
     everyone: bool,
 }
 
@@ -39,57 +43,128 @@ pub(super) fn read(walk: &mut Walk, top: &Section<'_, '_>) -> Vec<RawFeed> {
 
 impl RawFeed {
     fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
-        unbuilt::refuse_feed(walk, section);
         let has = |key| section.table.contains_key(key);
-        for (is_missing, key, fix) in [
-            (!has("name"), "name", "name = \"drop-list\""),
-            // A `url` has been refused.
+        for (is_missing, lacks, fix) in [
+            (!has("name"), "no `name`", "`name = \"drop-list\"`"),
             (
                 !has("file") && !has("url"),
-                "file",
-                "file = \"drop.netset\"",
+                "neither a `file` nor a `url`",
+                "`file = \"drop.netset\"`, or `url = \"https://…\"`",
             ),
         ] {
             if is_missing {
-                let message = format!("this [[feed]] has no `{key}`");
-                walk.refuse(section.span.clone(), message, format!("add `{fix}`"));
+                let message = format!("this [[feed]] has {lacks}");
+                walk.refuse(section.span.clone(), message, format!("add {fix}"));
             }
+        }
+        if let Some((url, _)) = section.table.get_key_value("url").filter(|_| has("file")) {
+            let message = "this [[feed]] has a `file` and a `url`";
+            walk.refuse(url.span(), message, "keep one of them, or make two feeds");
         }
         Self {
             name: walk.text(section, "name", "drop-list", units::feed_name),
             file: walk.text(section, "file", "drop.netset", units::path),
+            url: walk.text(section, "url", "https://lists.example/drop", FeedUrl::parse),
+            refresh: walk
+                .text(section, "refresh", "1h", units::refresh)
+                .map(|(refresh, _)| refresh),
             everyone: walk
                 .flag(section, "everyone")
                 .is_some_and(|(everyone, _)| everyone),
         }
     }
 
-    /// The feed with what is in its file, which is looked for from `folder`; nothing when something
-    /// is wrong with it.
-    fn load(self, folder: &Path, problems: &mut Vec<Problem>) -> Option<Feed> {
-        let ((name, _), (file, span)) = (self.name?, self.file?);
-        let file = folder.join(file);
-        let read =
-            read_file(&file).map_err(|invalid| vec![Problem::invalid(span.clone(), invalid)]);
-        let nets = read.and_then(|text| {
-            let wrong = list::parse(&text, self.everyone);
-            wrong.map_err(|wrong| {
-                wrong
+    /// The file that it names, looked for from `folder`.
+    pub(super) fn named(&self, folder: &Path) -> Option<PathBuf> {
+        let (file, _) = self.file.as_ref()?;
+        Some(folder.join(file))
+    }
+
+    /// The feed with what it lists; nothing when something is wrong with it.
+    fn load(self, places: &Places<'_>, problems: &mut Vec<Problem>) -> Option<Feed> {
+        let (name, _) = self.name?;
+        let (file, url) = (self.file, self.url);
+        let mut feed = Feed {
+            name,
+            file: PathBuf::new(),
+            download: None,
+            everyone: self.everyone,
+            listed: 0,
+            fault: None,
+            nets: Arc::default(),
+        };
+        match (file, url) {
+            (Some((file, span)), None) => {
+                feed.file = places.folder.join(file);
+                let nets = read_list(&feed, &span, problems)?;
+                feed.fill(nets);
+            }
+            (None, Some((url, _))) => {
+                let refresh = self.refresh.unwrap_or(REFRESH);
+                feed.download = Some(Download { url, refresh });
+                if let Some(copies) = places.copies {
+                    feed.file = copies.join(copy_name(&feed.name));
+                    feed.load_copy();
+                }
+            }
+            // It was refused.
+            _ => return None,
+        }
+        Some(feed)
+    }
+}
+
+/// Where the lists are that feeds name.
+pub(super) struct Places<'a> {
+    /// Where a relative path starts.
+    pub(super) folder: &'a Path,
+    /// Where what was fetched is kept; nothing where that does not matter.
+    pub(super) copies: Option<&'a Path>,
+}
+
+/// What the copy of a list that is fetched is called.
+pub(crate) fn copy_name(feed: &str) -> String {
+    format!("{feed}.netset")
+}
+
+/// What the file of a feed lists, and who else may write it.
+fn read_list(feed: &Feed, span: &Span, problems: &mut Vec<Problem>) -> Option<Vec<IpNet>> {
+    let wrong = match files::read(&feed.file, &files::LIST) {
+        Ok((text, unsafe_)) => {
+            problems.extend(unsafe_.map(|wrong| Problem::invalid(span.clone(), wrong)));
+            match list::parse(&text, feed.everyone) {
+                Ok(nets) => return Some(nets),
+                Err(wrong) => wrong
                     .into_iter()
-                    .map(|wrong| problem(&file, &span, wrong))
-                    .collect()
-            })
+                    .map(|wrong| problem(&feed.file, span, wrong))
+                    .collect(),
+            }
+        }
+        Err(invalid) => vec![Problem::invalid(span.clone(), invalid)],
+    };
+    problems.extend(wrong);
+    None
+}
+
+impl Feed {
+    fn fill(&mut self, nets: Vec<IpNet>) {
+        self.listed = nets.len();
+        self.nets = nets.into();
+    }
+
+    /// Takes what was fetched, if it was. What has become of the copy is no fault of the
+    /// configuration.
+    fn load_copy(&mut self) {
+        if fs::symlink_metadata(&self.file).is_err() {
+            return;
+        }
+        let read = files::read(&self.file, &files::LIST).map_err(|wrong| wrong.to_string());
+        let nets = read.and_then(|(text, _)| {
+            list::parse(&text, self.everyone).map_err(|wrong| list::sentence(&wrong))
         });
         match nets {
-            Ok(nets) => Some(Feed {
-                name,
-                file,
-                nets: nets.into(),
-            }),
-            Err(wrong) => {
-                problems.extend(wrong);
-                None
-            }
+            Ok(nets) => self.fill(nets),
+            Err(fault) => self.fault = Some(fault),
         }
     }
 }
@@ -101,10 +176,14 @@ fn problem(file: &Path, span: &Span, wrong: list::Wrong) -> Problem {
 }
 
 /// Reads what the feeds name. What an earlier one lists is left out of the later ones.
-pub(super) fn load(raw: Vec<RawFeed>, folder: &Path, problems: &mut Vec<Problem>) -> Vec<Feed> {
+pub(super) fn load(
+    raw: Vec<RawFeed>,
+    places: &Places<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Feed> {
     let mut feeds: Vec<Feed> = Vec::with_capacity(raw.len());
     for raw in raw {
-        let Some(mut feed) = raw.load(folder, problems) else {
+        let Some(mut feed) = raw.load(places, problems) else {
             continue;
         };
         if !feeds.is_empty() {
@@ -163,49 +242,6 @@ pub(super) fn refuse_too_many(
             }
         }
     }
-}
-
-/// Reads a file, which must be a regular one: any other might never end.
-fn read_file(path: &Path) -> Result<Vec<u8>, Invalid> {
-    let shown = path.display();
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Invalid::new(
-            format!("there is no file {shown}"),
-            "put the list there, or name another; a relative path starts at the configuration file",
-        ),
-        io::ErrorKind::PermissionDenied => Invalid::new(
-            format!("{shown} may not be read"),
-            "give this user permission to read it",
-        ),
-        _ => Invalid::new(
-            format!("{shown} cannot be read: {error}"),
-            "name a readable file",
-        ),
-    };
-    let mut options = OpenOptions::new();
-    // Opening a pipe would wait for somebody to write.
-    let file = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
-    let file = file.map_err(unreadable)?;
-    let metadata = file.metadata().map_err(unreadable)?;
-    if !metadata.is_file() {
-        return Err(Invalid::new(
-            format!("{shown} is no regular file"),
-            "name the file that holds the list",
-        ));
-    }
-    let mut bytes = Vec::new();
-    if metadata.len() <= MAX_FEED_BYTES {
-        // It may grow meanwhile.
-        let mut file = file.take(MAX_FEED_BYTES + 1);
-        file.read_to_end(&mut bytes).map_err(unreadable)?;
-    }
-    if metadata.len().max(bytes.len() as u64) > MAX_FEED_BYTES {
-        return Err(Invalid::new(
-            format!("{shown} is larger than {} MiB", MAX_FEED_BYTES >> 20),
-            "take a shorter list",
-        ));
-    }
-    Ok(bytes)
 }
 
 fn refuse_shared_names(walk: &mut Walk, feeds: &[RawFeed]) {

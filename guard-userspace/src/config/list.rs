@@ -144,6 +144,15 @@ impl Wrong {
     }
 }
 
+/// What is wrong, in one sentence with the fix.
+pub fn sentence(wrong: &[Wrong]) -> String {
+    let Some(Wrong { line, invalid }) = wrong.first() else {
+        return String::new();
+    };
+    let line = line.map_or(String::new(), |line| format!("line {line}: "));
+    format!("{line}{}: {}", invalid.message, invalid.help)
+}
+
 /// What the file is in place of a list, if that is plain to see.
 fn other_than_a_list(text: &[u8]) -> Option<Invalid> {
     if text.contains(&0) {

@@ -4,6 +4,7 @@
 //! there are, `resolve` lays file over defaults and flags over both. `docs/CONFIGURATION.md` is
 //! the user's side of it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
@@ -14,12 +15,17 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::feeds::copy_name;
+pub use self::openapi::Document;
 pub use self::problem::{ConfigErrors, Problem, Style};
 pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
+pub use self::url::FeedUrl;
 use crate::{cli::RunFlags, entries::List};
 
 mod feeds;
+mod files;
 pub mod list;
+mod openapi;
 mod problem;
 mod rate;
 mod raw;
@@ -31,6 +37,7 @@ mod syntax;
 mod tests;
 mod unbuilt;
 pub mod units;
+mod url;
 
 /// The most interfaces one agent protects.
 pub const MAX_INTERFACES: usize = 16;
@@ -118,6 +125,13 @@ impl Config {
         resolve::from_text(name, text)
     }
 
+    /// The configuration file and the files that it names, whatever else is wrong with it: what has
+    /// to be looked at to see that something has changed. Nothing that is read but once, such as a
+    /// pipe, is among them.
+    pub(crate) fn files(file: &Path) -> BTreeSet<PathBuf> {
+        resolve::files(file)
+    }
+
     /// Takes out the entries of `allow` and `deny` that end by themselves.
     #[must_use]
     pub fn take_ending(&mut self) -> Vec<(List, Entry)> {
@@ -155,6 +169,19 @@ impl Config {
                 ", {} {noun} with {entries} entries",
                 self.feeds.len()
             );
+        }
+        let documents = self
+            .services
+            .iter()
+            .filter_map(|service| service.openapi.as_ref());
+        let operations: usize = documents.map(|document| document.operations).sum();
+        if operations > 0 {
+            let noun = if operations == 1 {
+                "operation"
+            } else {
+                "operations"
+            };
+            let _ = write!(summary, ", {operations} documented {noun}");
         }
         summary
     }
@@ -364,6 +391,9 @@ pub struct Service {
     pub allow: Option<Vec<IpNet>>,
     /// What each source may send to it.
     pub limits: ServiceLimits,
+    /// What documents it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<Document>,
 }
 
 /// Who calls a service.
@@ -478,11 +508,37 @@ pub struct Entry {
 pub struct Feed {
     /// What it is called: `[a-z0-9_-]{1,32}`, unique.
     pub name: String,
-    /// Where it was read.
+    /// Where it was read: the file, or the copy of what was fetched. Empty where nobody looks for one.
+    #[serde(skip_serializing_if = "is_empty")]
     pub file: PathBuf,
+    /// From where it is fetched, if it is.
+    #[serde(flatten)]
+    pub download: Option<Download>,
+    /// Whether its networks may be of any length.
+    pub everyone: bool,
+    /// How many networks it lists, those of earlier feeds among them.
+    #[serde(skip)]
+    pub listed: usize,
+    /// Why the copy of what was fetched cannot be used, when it cannot.
+    #[serde(skip)]
+    pub fault: Option<String>,
     /// Its networks in ascending order, each once, without those of earlier feeds.
     #[serde(rename = "entries", serialize_with = "length")]
     pub nets: Arc<[IpNet]>,
+}
+
+/// A list that is fetched.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Download {
+    /// From where.
+    pub url: FeedUrl,
+    /// How old it may become: 10 s to 30 days.
+    #[serde(serialize_with = "duration")]
+    pub refresh: Duration,
+}
+
+fn is_empty(path: &Path) -> bool {
+    path.as_os_str().is_empty()
 }
 
 fn length<S: Serializer>(nets: &Arc<[IpNet]>, serializer: S) -> Result<S::Ok, S::Error> {

@@ -1,8 +1,8 @@
 //! Layers: defaults, then the file, then the flags.
 
-use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File};
+use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -11,19 +11,22 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::feeds;
+use super::feeds::{self, Places};
 use super::problem::{ConfigErrors, Problem};
 use super::rate::{MAX_UNITS, Rate, RateSetting};
 use super::raw::{self, RawConfig, RawLimits, RawServiceLimits};
 use super::schema::{Located, Span};
 use super::services::RawService;
-use super::units::duration_text;
+use super::units::{Invalid, duration_text};
 use super::{
     AggregateLimits, BPFFS, Ban, Config, DEFAULT_SOCKET, Direction, Encryption, Entry, Limits,
     MAX_FILE_BYTES, MAX_INTERFACES, OnPlaintext, ProtocolLimits, STATE_DIR, Service, ServiceLimits,
 };
+use super::{files, openapi};
 use crate::cli::RunFlags;
 
+/// Where lists that are fetched are kept, in the state folder.
+const COPIES: &str = "feeds";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9797);
 /// Ports on which APIs usually are: those of the service there is when none is configured.
 const API_PORTS: [u16; 11] = [
@@ -34,17 +37,17 @@ const API_PORTS: [u16; 11] = [
 const NO_FILE: &str = "guard";
 
 pub(super) fn for_run(file: Option<&Path>, flags: &RunFlags) -> Result<Config, ConfigErrors> {
-    Source::open(file)?.resolve(flags, true)
+    Source::open(file)?.resolve(flags, Purpose::Run)
 }
 
 pub(super) fn for_check(file: Option<&Path>) -> Result<Config, ConfigErrors> {
-    Source::open(file)?.resolve(&RunFlags::default(), false)
+    Source::open(file)?.resolve(&RunFlags::default(), Purpose::Look)
 }
 
 pub(super) fn for_replay(file: Option<&Path>) -> Result<Config, ConfigErrors> {
     let source = Source::open(file)?;
     let names_services = !raw::parse(&source.text).0.services.is_empty();
-    let mut config = source.resolve(&RunFlags::default(), false)?;
+    let mut config = source.resolve(&RunFlags::default(), Purpose::Look)?;
     if !names_services {
         config.services = vec![service("any", vec![1..=u16::MAX])];
     }
@@ -55,14 +58,55 @@ pub(super) fn from_text(name: &str, text: &str) -> Result<Config, ConfigErrors> 
     let source = Source {
         name: name.to_owned(),
         text: text.to_owned(),
+        problems: Vec::new(),
     };
-    source.resolve(&RunFlags::default(), false)
+    source.resolve(&RunFlags::default(), Purpose::Look)
+}
+
+/// The file and those that it names, whatever is wrong with it.
+pub(super) fn files(file: &Path) -> BTreeSet<PathBuf> {
+    // What is no regular file may be read but once. One that is missing may come.
+    if fs::metadata(file).is_ok_and(|found| !found.is_file()) {
+        return BTreeSet::new();
+    }
+    let mut files = BTreeSet::from([file.to_owned()]);
+    let mut bytes = Vec::new();
+    // Half of what is being written will do: whoever asks looks again when it changes.
+    let read = File::open(file).and_then(|file| file.take(MAX_FILE_BYTES).read_to_end(&mut bytes));
+    let text = read.map_or(String::new(), |_| {
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let raw = raw::parse(&text).0;
+    let folder = folder_of(file);
+    files.extend(raw.feeds.iter().filter_map(|feed| feed.named(folder)));
+    let documents = raw
+        .services
+        .iter()
+        .filter_map(|service| service.openapi.as_ref());
+    files.extend(documents.map(|(document, _)| folder.join(document)));
+    files
+}
+
+/// Where the files are that a configuration names.
+fn folder_of(file: &Path) -> &Path {
+    file.parent().unwrap_or(Path::new(""))
+}
+
+/// What a configuration is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be put in force: it names an interface, and what was fetched matters.
+    Run,
+    /// To be looked at, without touching anything else.
+    Look,
 }
 
 /// A configuration file that was read; an empty one when there is none.
 struct Source {
     name: String,
     text: String,
+    /// What is wrong with the file, whatever it says.
+    problems: Vec<Problem>,
 }
 
 impl Source {
@@ -71,11 +115,14 @@ impl Source {
             return Ok(Self {
                 name: NO_FILE.to_owned(),
                 text: String::new(),
+                problems: Vec::new(),
             });
         };
         let name = path.display().to_string();
         let failed = |text, problem| ConfigErrors::new(name.clone(), text, vec![problem]);
-        let bytes = read(path).map_err(|problem| failed(String::new(), problem))?;
+        let overall = |wrong: Invalid| Problem::overall(wrong.message, wrong.help);
+        let (bytes, unsafe_) = files::read(path, &files::CONFIGURATION)
+            .map_err(|wrong| failed(String::new(), overall(wrong)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             let problem = not_utf8(&error);
             failed(
@@ -83,14 +130,23 @@ impl Source {
                 problem,
             )
         })?;
-        Ok(Self { name, text })
+        Ok(Self {
+            name,
+            text,
+            problems: unsafe_.map(overall).into_iter().collect(),
+        })
     }
 
-    fn resolve(self, flags: &RunFlags, needs_interface: bool) -> Result<Config, ConfigErrors> {
+    fn resolve(self, flags: &RunFlags, purpose: Purpose) -> Result<Config, ConfigErrors> {
         let (raw, mut problems) = raw::parse(&self.text);
-        let folder = Path::new(&self.name).parent().unwrap_or(Path::new(""));
-        let config = layer(raw, folder, flags, &mut problems);
-        if needs_interface && config.interfaces.is_empty() {
+        problems.extend(self.problems);
+        let copies = path(flags.state_dir.as_ref(), STATE_DIR).join(COPIES);
+        let places = Places {
+            folder: folder_of(Path::new(&self.name)),
+            copies: (purpose == Purpose::Run).then_some(&copies),
+        };
+        let config = layer(raw, &places, flags, &mut problems);
+        if purpose == Purpose::Run && config.interfaces.is_empty() {
             problems.push(Problem::overall(
                 "no interface to protect",
                 "add interfaces = [\"eth0\"] to the configuration, or --iface eth0",
@@ -103,39 +159,6 @@ impl Source {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Problem> {
-    let unreadable = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => Problem::overall(
-            format!("there is no file {}", path.display()),
-            "create it, or name another with --config",
-        ),
-        io::ErrorKind::PermissionDenied => Problem::overall(
-            format!("{} may not be read", path.display()),
-            "give this user permission to read it",
-        ),
-        _ => Problem::overall(
-            format!("{} cannot be read: {error}", path.display()),
-            "name a readable file with --config",
-        ),
-    };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(Problem::overall(
-            format!(
-                "{} is larger than {} MiB",
-                path.display(),
-                MAX_FILE_BYTES >> 20
-            ),
-            "shorten it: neighbouring networks can be one larger network",
-        ));
-    }
-    Ok(bytes)
-}
-
 fn not_utf8(error: &FromUtf8Error) -> Problem {
     let start = error.utf8_error().valid_up_to();
     Problem::at(
@@ -145,8 +168,14 @@ fn not_utf8(error: &FromUtf8Error) -> Problem {
     )
 }
 
-/// `folder` is where the files are that the configuration names.
-fn layer(raw: RawConfig, folder: &Path, flags: &RunFlags, problems: &mut Vec<Problem>) -> Config {
+/// `places` is where the files are that the configuration names.
+fn layer(
+    raw: RawConfig,
+    places: &Places<'_>,
+    flags: &RunFlags,
+    problems: &mut Vec<Problem>,
+) -> Config {
+    let burst = burst(&raw.limits);
     let config = Config {
         interfaces: interfaces(raw.interfaces.unwrap_or_default(), flags, problems),
         xdp_mode: flags.xdp_mode.or(raw.xdp_mode).unwrap_or_default(),
@@ -158,10 +187,10 @@ fn layer(raw: RawConfig, folder: &Path, flags: &RunFlags, problems: &mut Vec<Pro
         state_dir: path(flags.state_dir.as_ref(), STATE_DIR),
         bpffs: path(flags.bpffs.as_ref(), BPFFS),
         limits: limits(&raw.limits, flags, problems),
-        services: services(raw.services, burst(&raw.limits), flags, problems),
+        services: services(raw.services, (burst, places.folder), flags, problems),
         allow: entries(raw.allow, &flags.allow),
         deny: entries(raw.deny, &flags.deny),
-        feeds: feeds::load(raw.feeds, folder, problems),
+        feeds: feeds::load(raw.feeds, places, problems),
     };
     feeds::refuse_too_many((&config.feeds, &config.allow, &config.deny), problems);
     config
@@ -347,14 +376,17 @@ fn too_much_at_once(
 
 fn services(
     raw: Vec<RawService>,
-    burst: Duration,
+    (burst, folder): (Duration, &Path),
     flags: &RunFlags,
     problems: &mut Vec<Problem>,
 ) -> Vec<Service> {
-    let mut services: Vec<Service> = raw
-        .into_iter()
-        .filter_map(|raw| raw.into_service(|raw| service_limits(raw, burst, problems)))
-        .collect();
+    let services = raw.into_iter().filter_map(|mut raw| {
+        let named = raw.openapi.take();
+        let openapi = named.and_then(|named| openapi::load(folder, named, problems));
+        let service = raw.into_service(|raw| service_limits(raw, burst, problems))?;
+        Some(Service { openapi, ..service })
+    });
+    let mut services: Vec<Service> = services.collect();
     if !flags.api_ports.is_empty() {
         services = vec![api(flags.api_ports.clone())];
         refuse_repeated_ports(&flags.api_ports, problems);
@@ -385,6 +417,7 @@ fn service(name: &str, ports: Vec<RangeInclusive<u16>>) -> Service {
         strict: false,
         allow: None,
         limits: ServiceLimits::default(),
+        openapi: None,
     }
 }
 

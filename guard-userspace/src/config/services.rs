@@ -1,15 +1,14 @@
 //! `[[service]]`: names that are unique, ports that are disjoint.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::raw::RawServiceLimits;
 use super::schema::{Located, Node, SERVICE, SERVICE_LIMITS, Section, Span, Walk};
-use super::{
-    Direction, Encryption, MAX_SERVICES, OnPlaintext, Service, ServiceLimits, unbuilt, units,
-};
+use super::{Direction, Encryption, MAX_SERVICES, OnPlaintext, Service, ServiceLimits, units};
 
 /// What one `[[service]]` says.
 pub(super) struct RawService {
@@ -21,6 +20,7 @@ pub(super) struct RawService {
     strict: bool,
     allow: Option<Vec<IpNet>>,
     limits: RawServiceLimits,
+    pub(super) openapi: Option<Located<PathBuf>>,
 }
 
 /// Reads every `[[service]]` and checks them against each other.
@@ -48,7 +48,6 @@ pub(super) fn read(walk: &mut Walk, top: &Section<'_, '_>) -> Vec<RawService> {
 
 impl RawService {
     fn read(walk: &mut Walk, section: &Section<'_, '_>) -> Self {
-        unbuilt::refuse_service(walk, section);
         for (key, fix) in [("name", "name = \"api\""), ("ports", "ports = [8443]")] {
             if !section.table.contains_key(key) {
                 let message = format!("this [[service]] has no `{key}`");
@@ -80,11 +79,12 @@ impl RawService {
                 .table(section, "limits", &SERVICE_LIMITS)
                 .map(|section| RawServiceLimits::read(walk, &section))
                 .unwrap_or_default(),
+            openapi: walk.text(section, "openapi", "orders.yaml", units::path),
         }
     }
 
     /// The service with its defaults, its limits as `limits` makes them; nothing when it has no
-    /// name, which was refused.
+    /// name, which was refused. What documents it is not read.
     pub(super) fn into_service(
         self,
         limits: impl FnOnce(&RawServiceLimits) -> ServiceLimits,
@@ -98,6 +98,7 @@ impl RawService {
             strict: self.strict,
             on_plaintext: self.on_plaintext.unwrap_or_default(),
             allow: self.allow,
+            openapi: None,
         })
     }
 }

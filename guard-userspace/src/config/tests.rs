@@ -253,6 +253,106 @@ fn a_file_that_cannot_be_used_is_named() {
 }
 
 #[test]
+fn a_document_of_an_api_is_read_with_the_service_it_is_of() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("a file");
+    };
+    write(
+        "orders.yaml",
+        "openapi: 3.1.0\npaths: {/a: {get: {}, post: {}}, /b: {get: {}}}",
+    );
+    write("broken.yaml", "openapi: 3.1.0\npaths: {/a: {get: {}}");
+    let name = folder.path().join("guard.toml");
+    let service = |file: &str| {
+        let text = format!("[[service]]\nname = \"a\"\nports = [80]\nopenapi = \"{file}\"");
+        Config::parse(&name.to_string_lossy(), &text)
+    };
+    let config = service("orders.yaml").expect("a document");
+    assert!(
+        config.summary().ends_with(", 3 documented operations"),
+        "{}",
+        config.summary()
+    );
+    let json = serde_json::to_value(&config).expect("a configuration serializes");
+    let openapi = &json["services"][0]["openapi"];
+    assert_eq!(openapi["version"], "OpenAPI 3.1.0");
+    assert_eq!(openapi["operations"], 3);
+    for (file, message, help) in [
+        ("absent.yaml", "there is no file", "put the document there"),
+        (
+            "broken.yaml",
+            "broken.yaml: this is no YAML document",
+            "mend it",
+        ),
+        (".", "is no regular file", "that holds the document"),
+    ] {
+        let errors = service(file).expect_err(file);
+        let rendered = errors.render(Style::Plain);
+        let [problem] = errors.problems() else {
+            panic!("one problem:\n{rendered}")
+        };
+        assert_eq!(errors.position(problem), Some((4, 11)), "{rendered}");
+        assert!(problem.message.contains(message), "{rendered}");
+        assert!(problem.help.contains(help), "{rendered}");
+    }
+}
+
+#[test]
+fn the_files_of_a_configuration_are_known_whatever_is_wrong_with_it() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let name = folder.path().join("guard.toml");
+    let files = || {
+        let files = Config::files(&name).into_iter();
+        let names = files.map(|file| {
+            let file = file.strip_prefix(folder.path()).expect("in the folder");
+            file.display().to_string()
+        });
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(files(), ["guard.toml"], "it may come");
+    let text = "xdp_mode = \"nativ\"\n[[feed]]\nfile = \"lists/absent\"\n\
+                [[service]]\nname = \"a\"\nopenapi = \"a.yaml\"";
+    fs::write(&name, text).expect("a file");
+    assert_eq!(files(), ["a.yaml", "guard.toml", "lists/absent"]);
+    assert!(Config::files(Path::new("/dev/null")).is_empty());
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused_beside_all_else() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("guard.toml");
+    let set_mode = |name: &str, mode| {
+        let file = folder.path().join(name);
+        fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("a mode");
+    };
+    fs::write(folder.path().join("list"), "192.0.2.1").expect("a list");
+    fs::write(&file, "[[feed]]\nname = \"a\"\nfile = \"list\"\n").expect("a file");
+    set_mode("guard.toml", 0o664);
+    set_mode("list", 0o666);
+    let errors = Config::check(Some(&file)).expect_err("both are refused");
+    let told: Vec<_> = errors
+        .problems()
+        .iter()
+        .map(|problem| &problem.message)
+        .collect();
+    assert_eq!(told.len(), 2, "{told:?}");
+    assert!(
+        told[0].ends_with("list may be written by everybody"),
+        "{told:?}"
+    );
+    assert!(
+        told[1].ends_with("may be written by its whole group"),
+        "{told:?}"
+    );
+    set_mode("guard.toml", 0o640);
+    set_mode("list", 0o664);
+    Config::check(Some(&file)).expect("nobody else decides");
+}
+
+#[test]
 fn a_configuration_as_json_reads_like_its_toml() {
     let config = accepted(
         "[limits]\nbytes = \"100MiB/s\"\npackets = \"off\"\n\
@@ -276,6 +376,8 @@ fn the_documented_examples_are_valid() {
     // What the examples name lies beside them.
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::write(folder.path().join("drop.netset"), "192.0.2.0/24").expect("a list");
+    let document = "openapi: 3.0.3\npaths: {/orders: {get: {}}}";
+    fs::write(folder.path().join("orders.yaml"), document).expect("a document");
     let name = folder.path().join("guard.toml");
     let blocks: Vec<&str> = page
         .split("```toml\n")

@@ -235,6 +235,19 @@ pub(super) fn ban(text: &str) -> Result<Duration, Invalid> {
     up_to(text, Duration::from_hours(30 * 24), "\"1s\" to \"30d\"")
 }
 
+/// Reads how old a fetched list may become: 10 s to 30 days.
+pub(super) fn refresh(text: &str) -> Result<Duration, Invalid> {
+    const RANGE: &str = "\"10s\" to \"30d\"";
+    let refresh = up_to(text, Duration::from_hours(30 * 24), RANGE)?;
+    if refresh < Duration::from_secs(10) {
+        return Err(Invalid::new(
+            format!("`{}` is too often", shown(text)),
+            format!("write {RANGE}"),
+        ));
+    }
+    Ok(refresh)
+}
+
 fn up_to(text: &str, longest: Duration, range: &str) -> Result<Duration, Invalid> {
     let period = period(text)?;
     if period <= longest {

@@ -2,14 +2,15 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
+    fs::{self, File},
+    io::{self, Read as _},
     path::Path,
 };
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
+
+use crate::state_file::{self, Lasting};
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
@@ -37,36 +38,26 @@ impl Key {
     /// The key of this installation, made at random when there is none yet.
     ///
     /// # Errors
-    /// The state folder cannot be written, or the file in it is no key.
+    /// The state folder cannot be written. A file that is no key is moved aside for a new one.
     pub fn load(state_dir: &Path) -> io::Result<Self> {
         let path = state_dir.join(FILE);
         match fs::read(&path) {
-            Ok(bytes) => {
-                let bytes = bytes.try_into();
-                bytes.map(Self).map_err(|_| {
-                    let message = format!("{} is no key: remove it", path.display());
-                    io::Error::new(io::ErrorKind::InvalidData, message)
-                })
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(&path),
+            Ok(bytes) => match bytes.try_into() {
+                Ok(key) => Ok(Self(key)),
+                Err(bytes) => {
+                    let error = format!("{} bytes are no key", bytes.len());
+                    state_file::set_aside(&path, "marks of credentials change", &error);
+                    Self::make(state_dir)
+                }
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(state_dir),
             Err(error) => Err(error),
         }
     }
 
-    fn make(path: &Path) -> io::Result<Self> {
+    fn make(state_dir: &Path) -> io::Result<Self> {
         let key = Self::random()?;
-        // Whole or not at all: a power cut must not leave half a key.
-        let draft = path.with_extension("draft");
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&draft)?;
-        file.write_all(&key.0)?;
-        file.sync_all()?;
-        fs::rename(draft, path)?;
+        state_file::write(state_dir, FILE, &key.0, Lasting::PowerCut)?;
         Ok(key)
     }
 
@@ -114,11 +105,10 @@ mod tests {
         assert_ne!(first.mark(b"secret"), first.mark(b"secret2"));
 
         fs::write(folder.path().join(FILE), b"short").expect("written");
-        let error = Key::load(folder.path()).expect_err("no key");
-        assert!(
-            error.to_string().ends_with("is no key: remove it"),
-            "{error}"
-        );
+        let new = Key::load(folder.path()).expect("a new key");
+        assert_ne!(first.mark(b"secret"), new.mark(b"secret"));
+        let aside = fs::read(folder.path().join("credentials.key.broken"));
+        assert_eq!(aside.ok().as_deref(), Some(&b"short"[..]));
     }
 
     #[test]

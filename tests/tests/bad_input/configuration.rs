@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 use anyhow::Result;
 use lab::{agent, agent::Folder, stage::Stage};
 
-use crate::attempt::{BAD_CONFIGURATION, Ended, end_of, run, unprivileged};
+use crate::attempt::{BAD_CONFIGURATION, Ended, NOBODY, end_of, run, unprivileged};
 
 const WRONG: &str = r#"interfaces = ["eth0"]
 xdp_mode = "natve"
@@ -103,6 +103,62 @@ fn a_file_closed_to_us_is_named() -> Result<()> {
     let words = ["check", "--config", &*file.to_string_lossy()];
     let failed = unprivileged(&words)?;
     failed.assert(BAD_CONFIGURATION, &["secret.toml", "may not be read"]);
+    Ok(())
+}
+
+#[test]
+fn a_file_that_others_may_write_is_refused_by_check_and_by_run() -> Result<()> {
+    let stage = Stage::new()?;
+    let folder = Folder::new()?;
+    let file = folder.join("guard.toml");
+    fs::write(&file, "interfaces = [\"eth0\"]\n")?;
+    let flags = ["--config", &*file.to_string_lossy()];
+    for (mode, words) in [
+        (0o666, ["may be written by everybody", "chmod go-w"]),
+        (0o664, ["may be written by its whole group", "chmod go-w"]),
+    ] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
+        check(&file)?.assert(BAD_CONFIGURATION, &words);
+        run(stage.host(), &folder, &flags)?.assert(BAD_CONFIGURATION, &words);
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644))?;
+    std::os::unix::fs::chown(&file, Some(NOBODY), None)?;
+    let words = ["belongs to another user, 65534", "chown root"];
+    run(stage.host(), &folder, &flags)?.assert(BAD_CONFIGURATION, &words);
+    assert_eq!(stage.server.xdp()?, None);
+    Ok(())
+}
+
+#[test]
+fn a_configuration_may_come_by_a_pipe() -> Result<()> {
+    let mut command = std::process::Command::new("sh");
+    command.args([
+        "-c",
+        "echo 'dry_run = 1' | \"$0\" check --config /dev/stdin",
+    ]);
+    command.arg(agent::binary()?);
+    end_of(&mut command)?.assert(BAD_CONFIGURATION, &["/dev/stdin:1:11", "true or false"]);
+    Ok(())
+}
+
+#[test]
+fn what_documents_an_api_is_checked_where_it_is_named() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("guard.toml");
+    let service = "[[service]]\nname = \"a\"\nports = [80]\nopenapi = \"api.yaml\"\n";
+    fs::write(&file, service)?;
+    for (document, words) in [
+        ("<!doctype html>\n<p>Not found", "this is no YAML document"),
+        ("openapi: 3.0.0\npaths: {}", "documents no operation"),
+        (
+            "openapi: 4.0.0\npaths: {/a: {get: {}}}",
+            "neither OpenAPI 3 nor",
+        ),
+    ] {
+        fs::write(folder.path().join("api.yaml"), document)?;
+        let words = ["guard.toml:4:11", "api.yaml: ", words];
+        check(&file)?.assert(BAD_CONFIGURATION, &words);
+    }
     Ok(())
 }
 

@@ -37,20 +37,8 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 5] = [
+const OPTIONS: [(&str, &str); 2] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
-    (
-        "[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"",
-        "service.openapi",
-    ),
-    (
-        "[[feed]]\nname = \"a\"\nurl = \"https://lists.example/a\"",
-        "feed.url",
-    ),
-    (
-        "[[feed]]\nname = \"a\"\nfile = \"/dev/null\"\nrefresh = \"1h\"",
-        "feed.refresh",
-    ),
     ("[[alert]]\nwebhook = \"http://127.0.0.1/\"", "alert"),
 ];
 

@@ -120,6 +120,8 @@ fn a_ban_holds_is_shown_survives_a_restart_and_can_be_ended() -> Result<()> {
     let agent = start(&site, Folder::new()?)?;
     let greedy = Greedy::start(&site)?;
     let ban = wait_for_a_ban(&agent)?;
+    let kept = fs::read_to_string(agent.folder().state().join("bans.json"))?;
+    assert!(kept.contains(&format!("{CLIENT}/32")), "at once: {kept}");
     drop(greedy);
     assert_eq!(ban["source"], format!("{CLIENT}/32"));
     assert_eq!(ban["times"], 1);

@@ -2,13 +2,16 @@
 
 #![forbid(unsafe_code)]
 
+mod changes;
 mod clients;
 mod feeds;
+mod fetched;
 mod interfaces;
 mod keep;
 mod kill;
 mod log;
 mod reload;
+mod state;
 mod traces;
 mod trial;
 mod warnings;

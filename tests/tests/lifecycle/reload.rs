@@ -53,7 +53,7 @@ pub(crate) fn cli(agent: &Agent, words: &[&str]) -> Result<String> {
 
 #[test]
 fn a_reload_under_flood_lets_nothing_through() -> Result<()> {
-    const RELOADS: usize = 12;
+    const RELOADS: usize = 24;
     let (stage, folder) = (Stage::new()?, Folder::new()?);
     let file = folder.join("guard.toml");
     fs::write(&file, configuration(0))?;
@@ -94,13 +94,9 @@ fn a_reload_under_flood_lets_nothing_through() -> Result<()> {
         "{denied} were denied of {sent}: counters go on"
     );
     let stopped = agent.stop()?;
-    assert_eq!(
-        stopped
-            .log
-            .with("message", "the configuration is in force")
-            .count(),
-        RELOADS
-    );
+    let reloads = stopped.log.with("message", "the configuration is in force");
+    // On a slow machine the file is noticed before it is asked for.
+    assert!(reloads.count() >= RELOADS, "{}", stopped.log.text());
     Ok(())
 }
 

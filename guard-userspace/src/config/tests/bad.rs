@@ -395,9 +395,9 @@ pub(super) const BAD: &[Bad] = &[
     ),
     (
         "[[service]]\nname = \"a\"\nports = [80]\nopenapi = \"a.yaml\"",
-        (4, 1),
-        "`service.openapi` is not built",
-        "remove it",
+        (4, 11),
+        "there is no file a.yaml",
+        "put the document there",
     ),
     (
         "[[alert]]\nwebhook = \"x\"",

@@ -17,8 +17,8 @@ const BAD: &[(&str, (usize, usize), &str, &str)] = &[
     (
         "[[feed]]\nname = \"a\"",
         (1, 1),
-        "has no `file`",
-        "add `file = \"drop.netset\"`",
+        "has neither a `file` nor a `url`",
+        "add `file = \"drop.netset\"`, or `url",
     ),
     (
         "[[feed]]\nname = \"A b\"\nfile = \"good\"",
@@ -39,16 +39,28 @@ const BAD: &[(&str, (usize, usize), &str, &str)] = &[
         "a name of its own",
     ),
     (
-        "[[feed]]\nname = \"a\"\nurl = \"https://lists.example/a\"",
-        (3, 1),
-        "`feed.url` is not built yet",
-        "remove it",
+        "[[feed]]\nname = \"a\"\nfile = \"good\"\nurl = \"https://lists.example/a\"",
+        (4, 1),
+        "has a `file` and a `url`",
+        "keep one of them",
     ),
     (
-        "[[feed]]\nname = \"a\"\nfile = \"good\"\nrefresh = \"1h\"",
-        (4, 1),
-        "`feed.refresh` is not built yet",
-        "remove it",
+        "[[feed]]\nname = \"a\"\nurl = \"ftp://lists.example/a\"",
+        (3, 7),
+        "`ftp://lists.example/a` is not the address of a list",
+        "https://lists.example/drop.netset",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nfile = \"good\"\nrefresh = \"1s\"",
+        (4, 11),
+        "`1s` is too often",
+        "\"10s\" to \"30d\"",
+    ),
+    (
+        "[[feed]]\nname = \"a\"\nfile = \"good\"\nrefresh = \"31d\"",
+        (4, 11),
+        "`31d` is too long",
+        "\"10s\" to \"30d\"",
     ),
     (
         "[[feed]]\nname = \"a\"\nfile = \"absent\"",
@@ -165,6 +177,21 @@ fn what_two_feeds_list_counts_once_and_belongs_to_the_first() {
 }
 
 #[test]
+fn a_list_that_is_fetched_is_neither_fetched_nor_looked_for_by_who_checks() {
+    let (_folder, name) = folder();
+    let text = "[[feed]]\nname = \"a\"\nurl = \"http://user:pw@127.0.0.1:1/a?key=pw\"\n\
+                [[feed]]\nname = \"b\"\nfile = \"good\"\nrefresh = \"90s\"";
+    let config = parse(&name, text).expect("a configuration");
+    assert!(config.feeds[0].nets.is_empty());
+    let json = serde_json::to_value(&config).expect("a configuration serializes");
+    let expected = serde_json::json!({
+        "name": "a", "url": "http://127.0.0.1:1/a", "refresh": "1h", "everyone": false, "entries": 0,
+    });
+    assert_eq!(json["feeds"][0], expected);
+    assert_eq!(json["feeds"][1]["entries"], 3);
+}
+
+#[test]
 fn who_means_everyone_says_so() {
     let (_folder, name) = folder();
     let text = "[[deny]]\ncidr = \"0.0.0.0/0\"\neveryone = true\n\
@@ -205,6 +232,10 @@ fn more_than_the_tables_hold_is_refused_with_both_numbers() {
     let feed = |nets: Vec<IpNet>| Feed {
         name: "a".to_owned(),
         file: PathBuf::new(),
+        download: None,
+        everyone: false,
+        listed: nets.len(),
+        fault: None,
         nets: nets.into(),
     };
     let most = u32::try_from(crate::kernel::MAX_PREFIXES).expect("a number");
