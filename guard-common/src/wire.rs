@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Version of everything in this file. Pins live under it.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -123,6 +123,10 @@ pub struct Settings {
     pub sample_budget: u32,
     /// Not zero: it matters whom the host talks with.
     pub notes_known: u32,
+    /// Not zero: what is a [lifeline](crate::lifeline) passes where it would be refused.
+    pub protects_self: u32,
+    /// Ticks for which the host waits for an answer of a resolver.
+    pub question_ticks: u32,
 }
 
 /// What changes while the program runs.
@@ -206,11 +210,13 @@ impl Settings {
         settled_mask: 0,
         sample_budget: 0,
         notes_known: 0,
+        protects_self: 0,
+        question_ticks: 0,
     };
 }
 
 /// Kinds of packets that all sources together have one budget for. A packet is of one of the first
-/// four at most.
+/// four at most; the last two are what [lifelines](crate::lifeline) may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Budget {
@@ -224,11 +230,15 @@ pub enum Budget {
     Stray = 3,
     /// All packets of sources that are not known. Beside the others: a packet may be of it too.
     NewSources = 4,
+    /// Answers of the host's resolvers that would have been refused.
+    Answers = 5,
+    /// Segments of administrators' SSH connections that would have been refused.
+    Administrators = 6,
 }
 
 impl Budget {
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 7;
 }
 
 /// Packets and bytes under one verdict and reason, one a CPU.
@@ -527,7 +537,7 @@ impl Event {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 32);
+    assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 34);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);

@@ -3,6 +3,7 @@
 mod book;
 mod claims;
 mod interfaces;
+mod lifelines;
 mod offenders;
 mod reload;
 mod state;
@@ -95,7 +96,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
 
     let rules = Rules { config, over };
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
-    agent.lock().look_for_administrators(None);
+    agent.lock().look_for_administrators();
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),
@@ -201,6 +202,7 @@ async fn protect(
                 agent.expire_entries();
                 agent.end_bans();
                 agent.sweep();
+                agent.keep_lifelines();
                 look(agent, &mut blind).await;
             }
             // What goes wrong is said there; what was in force stays.

@@ -10,9 +10,12 @@ use guard_common::{
 use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::config::{
-    Entry,
-    units::{self, Invalid},
+use crate::{
+    config::{
+        Entry,
+        units::{self, Invalid},
+    },
+    ssh::Connection,
 };
 
 /// A list of networks.
@@ -101,8 +104,9 @@ pub struct Edit {
     pub reason: Option<String>,
     /// After how many seconds those that are added end.
     pub seconds: Option<u64>,
-    /// Where whoever asks is, when by SSH.
-    pub ssh_client: Option<IpAddr>,
+    /// The SSH connection that whoever asks has come by, if by one.
+    #[serde(default)]
+    pub ssh_connection: Option<Connection>,
 }
 
 /// A change that is made.

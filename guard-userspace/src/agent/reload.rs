@@ -154,7 +154,7 @@ impl Agent {
             ),
         }
         done?;
-        inner.look_for_administrators(None);
+        inner.look_for_administrators();
         Ok(Done {
             warnings: inner.warnings(),
         })
@@ -186,7 +186,7 @@ impl Agent {
             remove,
             reason,
             seconds,
-            ssh_client,
+            ssh_connection,
         } = edit;
         if let Some(everyone) = add.iter().find(|cidr| units::is_everyone(**cidr)) {
             ensure!(
@@ -203,6 +203,8 @@ impl Agent {
             expires,
         };
         let inner = &mut *self.lock();
+        // Before what is denied may be whoever denies it.
+        inner.keep_lifelines(ssh_connection);
         let before = inner.rules.over.book.clone();
         let book = &mut inner.rules.over.book;
         let mut changes = book.remove(list, &remove).map_err(|cidr| {
@@ -230,7 +232,7 @@ impl Agent {
         if list == List::Allow || add.is_empty() {
             return Ok(Done::default());
         }
-        Ok(inner.warn_of_denied(&add, ssh_client))
+        Ok(inner.warn_of_denied(&add))
     }
 
     /// Takes off the entries that have ended.
@@ -303,10 +305,9 @@ impl Agent {
 }
 
 impl Inner {
-    /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
-    /// the rules shut out.
-    pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {
-        self.peers.look(ssh_client);
+    /// Looks who has an SSH connection to this host, and says whom the rules shut out.
+    pub(super) fn look_for_administrators(&mut self) -> Vec<ShutOut> {
+        self.keep_lifelines(None);
         let shut_out = warnings::shut_out(self);
         for peer in &shut_out {
             warn!("{}", peer.sentence());
@@ -315,12 +316,12 @@ impl Inner {
     }
 
     /// What whoever has denied these networks should know.
-    fn warn_of_denied(&mut self, denied: &[IpNet], ssh_client: Option<IpAddr>) -> Done {
+    fn warn_of_denied(&mut self, denied: &[IpNet]) -> Done {
         let own = warnings::of_own_denied(denied.iter().copied(), &self.rules);
         if let Some(own) = &own {
             warn!("{own}");
         }
-        let shut_out = self.look_for_administrators(ssh_client).into_iter();
+        let shut_out = self.look_for_administrators().into_iter();
         let now = shut_out.filter(|peer| denied.contains(&peer.net));
         Done {
             warnings: own

@@ -17,6 +17,7 @@ use tracing::error;
 use super::{
     book,
     interfaces::{Guarded, Interfaces},
+    lifelines::Lifelines,
     reload::{Clock, Over},
 };
 use crate::{
@@ -28,7 +29,6 @@ use crate::{
     interface::Interface,
     kernel::{Kernel, RuleCounts},
     logging::DroppedLines,
-    ssh::Peers,
     status::{
         ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
         connections_by_word, verdicts_and_reasons,
@@ -51,8 +51,8 @@ pub(super) struct Inner {
     pub(super) interfaces: Interfaces,
     pub(super) kernel: Kernel,
     pub(super) rules: Rules,
-    /// Who has an SSH connection to this host, when that was last looked at.
-    pub(super) peers: Peers,
+    /// Whom this host lives by.
+    pub(super) lifelines: Lifelines,
     pub(super) loaded_at: SystemTime,
     pub(super) reload_failed: bool,
 }
@@ -86,7 +86,7 @@ impl Agent {
                 interfaces,
                 kernel,
                 rules,
-                peers: Peers::default(),
+                lifelines: Lifelines::new(),
                 loaded_at: SystemTime::now(),
                 reload_failed: false,
             }),
@@ -169,6 +169,7 @@ impl Source for Agent {
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
+            protect_self: inner.lifelines.status(),
             bans: inner.rules.over.bans.count(book::now()) as u64,
             warnings: inner.warnings(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
@@ -268,6 +269,7 @@ impl Inner {
         };
         match reason {
             Reason::Pass | Reason::Allow => verdict == Verdict::Pass,
+            Reason::ProtectSelf => self.rules.config.protect_self && verdict == Verdict::Pass,
             Reason::Plaintext => verdict == Verdict::Pass || verdict == refused,
             _ => verdict == refused,
         }

@@ -2,6 +2,7 @@
 
 mod attach;
 mod counters;
+mod lifelines;
 mod mapped;
 mod object;
 mod pins;
@@ -60,6 +61,7 @@ pub struct Kernel {
     program_id: u32,
     sees_departures: bool,
     sees_arrivals: bool,
+    hash_seed: [u64; 2],
     /// Runs of the sweep that look at every connection; none where nobody looks.
     sweep_runs: u32,
     table_sizes: [(&'static str, u32); 13],
@@ -153,6 +155,7 @@ impl Kernel {
             program_id,
             sees_departures,
             sees_arrivals,
+            hash_seed: plan.settings.hash_seed,
             sweep_runs,
             table_sizes: plan.table_sizes(),
             tables,

@@ -14,7 +14,7 @@ use aya::EbpfLoader;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// The maps that a new program takes over.
-const MAPS: [&str; 22] = [
+const MAPS: [&str; 25] = [
     "INTERFACES",
     "CLOCK",
     "COUNTERS",
@@ -29,6 +29,9 @@ const MAPS: [&str; 22] = [
     "CONNECTIONS",
     "CONDUCT",
     "OFFENDERS",
+    "LIFELINES",
+    "ADMINISTRATORS",
+    "QUESTIONS",
     "BUDGETS",
     "OPENINGS",
     "TALKS",
