@@ -158,7 +158,11 @@ mod tests {
         let v4 = "017100CB:0016 0A7100CB:C48A";
         let expected = connection_of("203.0.113.10:50314", "203.0.113.1:22");
         assert_eq!(connection(&line(v4, "01")), Some(expected));
-        assert_eq!(connection(&line(v4, "06")), None, "it waits to be forgotten");
+        assert_eq!(
+            connection(&line(v4, "06")),
+            None,
+            "it waits to be forgotten"
+        );
         let v6 = "B80D0120000000000000000001000000:08AE B80D0120000000000000000010000000:C48A";
         assert_eq!(
             connection(&line(v6, "01")),
