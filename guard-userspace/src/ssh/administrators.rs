@@ -66,6 +66,13 @@ impl Administrators {
         }
     }
 
+    /// Every connection that there is at this moment, that of this process too.
+    pub(crate) fn all() -> BTreeSet<Connection> {
+        let ports = Self::new().ports;
+        let listed = established(|port| ports.contains(&port));
+        listed.into_iter().chain(own()).collect()
+    }
+
     /// Whether what was seen last is too old.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         let pause = FRESH.max(self.took * PAUSE);
