@@ -79,8 +79,9 @@ impl Lifelines {
     /// Whether the SSH server listens at this port, which is not 0.
     #[inline(always)]
     #[must_use]
-    pub fn is_ssh(&self, port: u16) -> bool {
-        self.ssh_ports.iter().any(|ssh| *ssh == port)
+    pub const fn is_ssh(&self, port: u16) -> bool {
+        let [a, b, c, d] = self.ssh_ports;
+        port == a || port == b || port == c || port == d
     }
 }
 
@@ -237,13 +238,13 @@ mod tests {
         let of = |resolver, local, ports, is_datagram| {
             question(resolver, local, ports, is_datagram, SEED)
         };
-        let asked = of(v4([192, 0, 2, 53]), 1, 53 << 16 | 40_000, true);
+        let asked = of(v4([192, 0, 2, 53]), 1, (53 << 16) + 40_000, true);
         for other in [
-            of(v4([192, 0, 2, 54]), 1, 53 << 16 | 40_000, true),
-            of(v4([192, 0, 2, 53]), 2, 53 << 16 | 40_000, true),
-            of(v4([192, 0, 2, 53]), 1, 53 << 16 | 40_001, true),
-            of(v4([192, 0, 2, 53]), 1, 54 << 16 | 40_000, true),
-            of(v4([192, 0, 2, 53]), 1, 53 << 16 | 40_000, false),
+            of(v4([192, 0, 2, 54]), 1, (53 << 16) + 40_000, true),
+            of(v4([192, 0, 2, 53]), 2, (53 << 16) + 40_000, true),
+            of(v4([192, 0, 2, 53]), 1, (53 << 16) + 40_001, true),
+            of(v4([192, 0, 2, 53]), 1, (54 << 16) + 40_000, true),
+            of(v4([192, 0, 2, 53]), 1, (53 << 16) + 40_000, false),
         ] {
             assert_ne!(asked, other);
         }
@@ -258,7 +259,7 @@ mod tests {
         let datagram = Datagram {
             source: v4([192, 0, 2, 53]).words(),
             local: u32::from_ne_bytes([10; 4]),
-            ports: 53 << 16 | 40_000,
+            ports: (53 << 16) + 40_000,
         };
         assert_eq!(Datagram::read(&v4_frame[..]), Some(datagram));
         for (at, byte) in [(14 + 6, 0x20), (14 + 7, 1), (14 + 9, 6), (13, 6)] {
@@ -277,7 +278,7 @@ mod tests {
         let datagram = Datagram {
             source: [0x0101_0101_0101_0101; 2],
             local: local([0x0303_0303_0303_0303; 2]),
-            ports: 53 << 16 | 40_000,
+            ports: (53 << 16) + 40_000,
         };
         assert_eq!(Datagram::read(&v6_frame[..]), Some(datagram));
     }

@@ -56,11 +56,11 @@ fn note(ctx: &TcContext, departure: &Departure, talk: Talk) {
     if !settings::notes_known() {
         return;
     }
-    if let Talk::Segment { ports, ack } = talk {
-        if settings::bans() {
-            let connection = source::connection(peer, departure.local, ports, seed);
-            maps::note_connection(connection, ack);
-        }
+    if let Talk::Segment { ports, ack } = talk
+        && settings::bans()
+    {
+        let connection = source::connection(peer, departure.local, ports, seed);
+        maps::note_connection(connection, ack);
     }
     let hash = source::hash(peer, settings::ipv6_mask(), seed);
     maps::note_known(hash, now);

@@ -17,7 +17,7 @@ pub mod logging;
 mod metrics;
 pub mod redact;
 pub mod replay;
-mod resolvers;
+pub mod resolvers;
 pub mod ssh;
 pub mod status;
 pub mod tls;

@@ -70,8 +70,8 @@ fn text(path: impl AsRef<Path>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// The servers that a `resolv.conf` names.
-fn servers(text: &str) -> Vec<IpAddr> {
+/// The servers that a `resolv.conf` names, in its order, those on a loopback too.
+pub fn servers(text: &str) -> Vec<IpAddr> {
     let lines = text.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
         let is_server = words.next() == Some("nameserver");

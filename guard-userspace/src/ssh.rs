@@ -179,6 +179,9 @@ mod tests {
         let wire = Address::V4(u32::from_ne_bytes([203, 0, 113, 10]));
         let host = u32::from_ne_bytes([203, 0, 113, 1]);
         let hash = connection_of("203.0.113.10:50314", "203.0.113.1:22").hash(seed);
-        assert_eq!(hash, source::connection(wire, host, 50314 << 16 | 22, seed));
+        assert_eq!(
+            hash,
+            source::connection(wire, host, (50_314 << 16) + 22, seed)
+        );
     }
 }

@@ -4,8 +4,11 @@
 mod administrators;
 mod answers;
 
+use std::net::IpAddr;
+
 use guard::ssh::Connection;
 use guard_common::wire::{Rule, RuleWord};
+use ipnet::IpNet;
 use lab::frames::Packet;
 
 use crate::{
@@ -30,16 +33,16 @@ const DENIED: &str = r#"
     new_sources = "off"
 "#;
 
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
 /// The connections of the administrators.
 fn connections() -> Vec<Connection> {
     let ends = [(CLIENT, HOST_V4), (CLIENT_V6, HOST_V6)];
     let connection = |(client, server): (&str, &str)| Connection {
-        client: (
-            client.parse::<std::net::IpAddr>().expect("an address"),
-            CLIENT_PORT,
-        )
-            .into(),
-        server: (server.parse::<std::net::IpAddr>().expect("an address"), SSH).into(),
+        client: (address(client), CLIENT_PORT).into(),
+        server: (address(server), SSH).into(),
     };
     ends.map(connection).to_vec()
 }
@@ -50,7 +53,7 @@ fn told(configuration: &str) -> Rig {
 }
 
 fn tell(mut rig: Rig) -> Rig {
-    let resolvers = [RESOLVER, RESOLVER_V6].map(|text| text.parse().expect("an address"));
+    let resolvers = [RESOLVER, RESOLVER_V6].map(address);
     let told = rig.kernel.keep_lifelines(&resolvers, [SSH], &connections());
     told.expect("telling of lifelines");
     rig
@@ -64,8 +67,7 @@ fn check(configuration: &str, cases: impl IntoIterator<Item = Case>) {
 fn check_owned(configuration: &str, cases: impl IntoIterator<Item = Case>) {
     let rig = Rig::load_changed(configuration, MANUAL, |plan| {
         plan.lay_over(|rules| {
-            let own = [CLIENT, RESOLVER].map(|text| text.parse::<std::net::IpAddr>());
-            let own = own.map(|own| own.expect("an address").into());
+            let own = [CLIENT, RESOLVER].map(|text| IpNet::from(address(text)));
             rules.extend(own.map(|own| (own, RuleWord::new(Rule::Own, 0))));
         });
     });
