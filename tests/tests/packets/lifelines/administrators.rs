@@ -2,16 +2,22 @@
 
 use std::time::Duration;
 
-use guard_common::reason::Reason::{
-    Deny, LimitAggregate, LimitBytes, LimitPackets, LimitProtocol, LimitService, NewSources, Pass,
-    ProtectSelf, ServiceAcl, Spoofed, TcpFlags, VlanTags,
+use guard_common::reason::{
+    Reason::{
+        Deny, LimitAggregate, LimitBytes, LimitPackets, LimitProtocol, LimitService, NewSources,
+        Pass, Plaintext, ProtectSelf, ServiceAcl, Spoofed, TcpFlags, VlanTags,
+    },
+    Verdict,
 };
 use lab::frames::{Packet, tcp};
 
 use super::{
     CLIENT, CLIENT_PORT, CLIENT_V6, DENIED, SSH, STRANGER, check, check_owned, tell, to, told,
 };
-use crate::case::{BETWEEN_CASES, Step, case, check_on, drops, from, leaves, passes, would_drop};
+use crate::{
+    case::{BETWEEN_CASES, Step, case, check_on, drops, from, leaves, passes, would_drop},
+    rig::packet_names,
+};
 
 /// What the host waits for in the connection.
 const AWAITED: u32 = 0xffff_fff0;
@@ -217,6 +223,31 @@ fn the_connection_goes_before_every_list_and_limit() {
             )],
         );
     }
+}
+
+#[test]
+fn the_connection_goes_before_the_plaintext_check() {
+    let mut rig = told(
+        "[limits]\nnew_sources = \"off\"\n\
+         [[service]]\nname = \"ssh\"\nports = [22]\non_plaintext = \"drop\"",
+    );
+    let mut asks_in_clear = |port| {
+        let segment = |flags, sequence| {
+            let segment = from(CLIENT).tcp(port, SSH).flags(flags);
+            segment.sequence(sequence, 500)
+        };
+        let answer = to(CLIENT).tcp(SSH, port).flags(tcp::SYN | tcp::ACK);
+        assert!(rig.passes(&segment(tcp::SYN, 99).build()));
+        rig.sends(&answer.sequence(499, 100).build());
+        let request = segment(tcp::ACK, 100).payload("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+        rig.observe(|rig| rig.passes(&request.build()))
+    };
+    let [spared, _] = packet_names(Verdict::Pass, ProtectSelf);
+    let [dropped, _] = packet_names(Verdict::Drop, Plaintext);
+    let (passes, counts) = asks_in_clear(CLIENT_PORT);
+    assert!(passes && counts[&spared] == 1, "{counts:?}");
+    let (passes, counts) = asks_in_clear(CLIENT_PORT + 1);
+    assert!(!passes && counts[&dropped] == 1, "{counts:?}");
 }
 
 #[test]
