@@ -55,7 +55,8 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Whether to count what would be dropped instead of dropping it.
     pub dry_run: bool,
-    /// Whether packets from outside that claim an address of this host are dropped.
+    /// Whether packets from outside that claim an address of this host are dropped, and what this
+    /// host lives by passes where it would be refused.
     pub protect_self: bool,
     /// Where metrics and health are served.
     pub listen: SocketAddr,
