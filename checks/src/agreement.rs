@@ -194,9 +194,10 @@ fn same_departure(frame: &[u8], ip: &Ip<'_>) -> Result<(), String> {
             .ok()
             .and_then(|tcp| talk(&tcp)),
         (ip_number::UDP, _) => {
-            (is_ephemeral(port(0)) && !is_ephemeral(port(2))).then_some(Talk::Call)
+            let ports = u32::from(port(2)) << 16 | u32::from(port(0));
+            (is_ephemeral(port(0)) && !is_ephemeral(port(2))).then_some(Talk::Call { ports })
         }
-        (ip_number::ICMP, 8) | (ip_number::IPV6_ICMP, 128) => Some(Talk::Call),
+        (ip_number::ICMP, 8) | (ip_number::IPV6_ICMP, 128) => Some(Talk::Call { ports: 0 }),
         _ => None,
     };
     let theirs = talk.map(|talk| (ip.destination, talk));
@@ -208,10 +209,11 @@ fn same_departure(frame: &[u8], ip: &Ip<'_>) -> Result<(), String> {
 }
 
 fn talk(tcp: &TcpSlice<'_>) -> Option<Talk> {
+    let ports = u32::from(tcp.destination_port()) << 16 | u32::from(tcp.source_port());
     match (tcp.rst(), tcp.syn(), tcp.ack()) {
-        (false, true, false) => Some(Talk::Call),
+        (false, true, false) => Some(Talk::Call { ports }),
         (false, false, true) => Some(Talk::Segment {
-            ports: u32::from(tcp.destination_port()) << 16 | u32::from(tcp.source_port()),
+            ports,
             ack: tcp.acknowledgment_number(),
         }),
         _ => None,

@@ -17,6 +17,7 @@ pub mod list;
 pub mod pieces;
 pub mod protocol;
 pub mod redaction;
+pub mod resolvers;
 pub mod ssh;
 pub mod units;
 
@@ -24,7 +25,7 @@ pub mod units;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every check.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("capture", capture::check),
     ("config", config::check),
     ("departure", departure::check),
@@ -36,6 +37,7 @@ pub const TARGETS: [Target; 13] = [
     ("pieces", pieces::check),
     ("protocol", protocol::check),
     ("redaction", redaction::check),
+    ("resolvers", resolvers::check),
     ("ssh", ssh::check),
     ("units", units::check),
 ];

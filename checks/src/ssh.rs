@@ -1,8 +1,8 @@
 //! What the kernel and `sshd` say of connections.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
-use guard::ssh;
+use guard::ssh::{self, Connection};
 
 /// The kernel's number of an established connection.
 const ESTABLISHED: &str = "01";
@@ -11,12 +11,11 @@ const ESTABLISHED: &str = "01";
 /// which lines are made.
 pub fn check(input: &[u8]) {
     if let Ok(text) = str::from_utf8(input) {
-        let clients = [
-            ssh::peer(text, [22, 2_222]),
-            ssh::read_ends(text).map(|(client, _)| client),
-        ];
-        for client in clients.into_iter().flatten() {
-            assert_eq!(client, client.to_canonical());
+        let connections = [ssh::connection(text), ssh::read_ends(text)];
+        for connection in connections.into_iter().flatten() {
+            for end in [connection.client, connection.server] {
+                assert_eq!(end.ip(), end.ip().to_canonical());
+            }
         }
     }
     let Some((port, address)) = input.split_first_chunk() else {
@@ -28,14 +27,16 @@ pub fn check(input: &[u8]) {
         (None, Some(octets)) => (*octets).into(),
         (None, None) => return,
     };
-    let client = address.to_canonical();
+    let canonical = address.to_canonical();
+    let connection = Connection {
+        client: SocketAddr::new(canonical, 50_314),
+        server: SocketAddr::new(canonical, port),
+    };
     let said = format!("{address} 50314 {address} {port}");
-    assert_eq!(ssh::read_ends(&said), Some((client, port)));
+    assert_eq!(ssh::read_ends(&said), Some(connection));
     let word = as_in_memory(address);
     let line = format!("   7: {word}:{port:04X} {word}:C48A {ESTABLISHED} 00000000:00000000");
-    assert_eq!(ssh::peer(&line, [22, port]), Some(client));
-    let other = port.wrapping_add(1);
-    assert_eq!(ssh::peer(&line, [other; 2]), None);
+    assert_eq!(ssh::connection(&line), Some(connection));
 }
 
 /// An address as the kernel writes it: words of 32 bits as they lie in memory.

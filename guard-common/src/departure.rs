@@ -32,7 +32,10 @@ impl EphemeralPorts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Talk {
     /// The host calls: a SYN, a ping, or a UDP datagram from an ephemeral port to one that is not.
-    Call,
+    Call {
+        /// The peer's port in the high half, the host's in the low one; 0 of a ping.
+        ports: u32,
+    },
     /// A TCP segment that is neither SYN nor RST, as a connection sends it. So does a half-open one,
     /// whose peer may be forged: only the sending socket tells.
     Segment {
@@ -98,6 +101,13 @@ impl Departure {
         Address::of(self.peer)
     }
 
+    /// Whether it is a UDP datagram.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_datagram(&self) -> bool {
+        self.protocol == PROTOCOL_UDP
+    }
+
     /// Whether it shows that the host talks with its peer.
     #[inline(always)]
     pub fn talk<F: Frame + ?Sized>(&self, frame: &F, ephemeral: EphemeralPorts) -> Option<Talk> {
@@ -107,7 +117,9 @@ impl Departure {
                 let [a, b, c, d]: &[u8; 4] = frame.bytes(self.offset)?;
                 let (local, remote) = (u16::from_be_bytes([*a, *b]), u16::from_be_bytes([*c, *d]));
                 let calls = ephemeral.hold(local) && !ephemeral.hold(remote);
-                calls.then_some(Talk::Call)
+                calls.then_some(Talk::Call {
+                    ports: u32::from(remote) << 16 | u32::from(local),
+                })
             }
             PROTOCOL_ICMP => echo(frame.bytes(self.offset)?, ECHO_REQUEST),
             PROTOCOL_ICMPV6 => echo(frame.bytes(self.offset)?, ECHO_REQUEST_V6),
@@ -136,10 +148,11 @@ impl Departure {
 
 #[inline(always)]
 fn tcp(header: &[u8; 14]) -> Option<Talk> {
+    let ports = u32::from_be_bytes([header[2], header[3], header[0], header[1]]);
     match header[13] & (TCP_SYN | TCP_ACK | TCP_RST) {
-        TCP_SYN => Some(Talk::Call),
+        TCP_SYN => Some(Talk::Call { ports }),
         TCP_ACK => Some(Talk::Segment {
-            ports: u32::from_be_bytes([header[2], header[3], header[0], header[1]]),
+            ports,
             ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         }),
         _ => None,
@@ -148,7 +161,7 @@ fn tcp(header: &[u8; 14]) -> Option<Talk> {
 
 #[inline(always)]
 fn echo(header: &[u8; 4], request: u8) -> Option<Talk> {
-    (header[0] == request).then_some(Talk::Call)
+    (header[0] == request).then_some(Talk::Call { ports: 0 })
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ pub mod connection;
 pub mod departure;
 pub mod facts;
 pub mod known;
+pub mod lifeline;
 pub mod limit;
 pub mod offence;
 pub mod packet;

@@ -17,6 +17,14 @@ const AHEAD: u32 = 1 << 20;
 /// How far behind: what was sent before the host's last answer came in, or is sent again.
 const BEHIND: u32 = 1 << 16;
 
+/// Whether a segment with the sequence number `seq` is one that the host may be waiting for when it
+/// has acknowledged all before `ack`.
+#[inline(always)]
+#[must_use]
+pub const fn is_awaited(seq: u32, ack: u32) -> bool {
+    seq.wrapping_sub(ack).wrapping_add(BEHIND) < AHEAD + BEHIND
+}
+
 /// Connections that the host keeps up. Only what leaves the host is written here.
 #[derive(Debug, Default)]
 #[repr(C)]
@@ -52,7 +60,7 @@ impl Connections {
         for way in &self.ways {
             let word = way.get();
             if (word >> 32) as u32 == tag {
-                return seq.wrapping_sub(word as u32).wrapping_add(BEHIND) < AHEAD + BEHIND;
+                return is_awaited(seq, word as u32);
             }
         }
         false

@@ -451,6 +451,15 @@ impl Address {
             Self::V6(words) => words,
         }
     }
+
+    /// The number that stands for it where it is one of the host's own: see [`IpPacket::local`].
+    #[must_use]
+    pub const fn as_local(self) -> u32 {
+        match self {
+            Self::V4(word) => word,
+            Self::V6(words) => local(words),
+        }
+    }
 }
 
 #[inline(always)]

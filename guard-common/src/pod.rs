@@ -3,6 +3,7 @@
 
 use crate::{
     addresses::{Filter, Ipv4Line, Ipv6Line},
+    lifeline::Lifelines,
     limit::Limit,
     ranges::{Ipv4Range, Ipv6Range, Root},
     wire::{
@@ -28,6 +29,7 @@ plain_data!(
     Ipv4Range,
     Ipv6Line,
     Ipv6Range,
+    Lifelines,
     Limit,
     Root,
     ServiceIpv4,

@@ -91,11 +91,14 @@ pub enum Reason {
     ExtensionHeaders = 19,
     /// More than two VLAN tags.
     VlanTags = 20,
+    /// It would have been refused, but is an answer that the host has asked one of its resolvers
+    /// for, or of the SSH connection of somebody who administers it.
+    ProtectSelf = 21,
 }
 
 impl Reason {
     /// Every reason, in the order of its number.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Pass,
         Self::Allow,
         Self::Deny,
@@ -117,6 +120,7 @@ impl Reason {
         Self::Land,
         Self::ExtensionHeaders,
         Self::VlanTags,
+        Self::ProtectSelf,
     ];
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
@@ -146,6 +150,7 @@ impl Reason {
             Self::Land => "land",
             Self::ExtensionHeaders => "extension_headers",
             Self::VlanTags => "vlan_tags",
+            Self::ProtectSelf => "protect_self",
         }
     }
 

@@ -149,6 +149,10 @@ pub struct Settings {
     pub sample_budget: u32,
     /// Not zero: it matters whom the host talks with.
     pub notes_known: u32,
+    /// Not zero: what is a [lifeline](crate::lifeline) passes where it would be refused.
+    pub protects_self: u32,
+    /// Ticks for which the host waits for an answer of a resolver.
+    pub question_ticks: u32,
 }
 
 /// What changes while the program runs.
@@ -232,11 +236,13 @@ impl Settings {
         settled_mask: 0,
         sample_budget: 0,
         notes_known: 0,
+        protects_self: 0,
+        question_ticks: 0,
     };
 }
 
 /// Kinds of packets that all sources together have one budget for. A packet is of one of the first
-/// four at most.
+/// four at most; the last two are what [lifelines](crate::lifeline) may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Budget {
@@ -250,11 +256,15 @@ pub enum Budget {
     Stray = 3,
     /// All packets of sources that are not known. Beside the others: a packet may be of it too.
     NewSources = 4,
+    /// Answers of the host's resolvers that would have been refused.
+    Answers = 5,
+    /// Segments of administrators' SSH connections that would have been refused.
+    Administrators = 6,
 }
 
 impl Budget {
     /// How many there are.
-    pub const COUNT: u32 = 5;
+    pub const COUNT: u32 = 7;
 }
 
 /// Packets and bytes under one verdict and reason, one a CPU.
@@ -553,7 +563,7 @@ impl Event {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 10 + 16 * 2 + 4 * 32);
+    assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 34);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Bypass>() == 16);
     assert!(size_of::<Counter>() == 16);

@@ -12,7 +12,13 @@ use guard_common::{
     wire::ServicePort,
 };
 
-use crate::{clock, forget::forget, hearing::Said, maps, settings, stages::encryption::is_settled};
+use crate::{
+    clock,
+    forget::forget,
+    hearing::Said,
+    maps, settings,
+    stages::{encryption::is_settled, lifelines},
+};
 
 /// Notes whom the host talks with, and hears what services' connections say. The frame goes on as
 /// if this program were not there.
@@ -22,7 +28,7 @@ pub(crate) fn run(ctx: &TcContext) -> i32 {
     let Some(departure) = Departure::read(&frame) else {
         return TC_ACT_UNSPEC;
     };
-    if settings::notes_known() && !is_forwarded(ctx) {
+    if (settings::notes_known() || settings::protects_self()) && !is_forwarded(ctx) {
         let [first, last] = settings::ephemeral_ports();
         if let Some(talk) = departure.talk(&frame, EphemeralPorts { first, last }) {
             note(ctx, &departure, talk);
@@ -38,19 +44,26 @@ pub(crate) fn run(ctx: &TcContext) -> i32 {
 
 #[inline(always)]
 fn note(ctx: &TcContext, departure: &Departure, talk: Talk) {
-    let seed = settings::hash_seed();
+    let (seed, now) = (settings::hash_seed(), clock::now());
     let peer = departure.peer();
-    if let Talk::Segment { ports, ack } = talk {
-        if settings::asks_sockets() && !is_established(ctx) {
-            return;
-        }
-        if settings::bans() {
-            let connection = source::connection(peer, departure.local, ports, seed);
-            maps::note_connection(connection, ack);
-        }
+    let is_segment = matches!(talk, Talk::Segment { .. });
+    if is_segment && settings::asks_sockets() && !is_established(ctx) {
+        return;
+    }
+    if settings::protects_self() {
+        lifelines::note(departure, talk, now);
+    }
+    if !settings::notes_known() {
+        return;
+    }
+    if let Talk::Segment { ports, ack } = talk
+        && settings::bans()
+    {
+        let connection = source::connection(peer, departure.local, ports, seed);
+        maps::note_connection(connection, ack);
     }
     let hash = source::hash(peer, settings::ipv6_mask(), seed);
-    maps::note_known(hash, clock::now());
+    maps::note_known(hash, now);
 }
 
 /// Hears what a service's connection says, also of what is only forwarded: a container's answers.

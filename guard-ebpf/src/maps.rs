@@ -4,7 +4,7 @@ use core::cell::UnsafeCell;
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
+    maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf, lpm_trie::Key},
 };
 use guard_common::{
     addresses::{Filter, Ipv4Line, Ipv6Line, Line as _},
@@ -14,6 +14,7 @@ use guard_common::{
         talk::{TALK_WAYS, Talk},
     },
     known::Known,
+    lifeline::{Awaited, Lifelines, MAX_ADMINISTRATORS},
     limit::Set,
     offence::{Connections, Offenders},
     packet::Address,
@@ -32,6 +33,8 @@ use crate::{hearing::Heeded, packet::Headers, settings};
 const NO_PREALLOC: u32 = 1;
 /// Puts the values on pages of their own, so that a [`Set`] lies in one cache line.
 const MMAPABLE: u32 = 1 << 10;
+/// Lines of questions, eight each: 8,192 in 64 KiB, what a busy host asks in ten seconds.
+const QUESTION_LINES: u32 = 1 << 10;
 
 /// A value that several CPUs use at once.
 #[repr(transparent)]
@@ -177,6 +180,18 @@ static CONDUCT: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 /// Sources that are over their limit by those alone. Program writes and reads.
 #[map]
 static OFFENDERS: Array<Shared<Offenders>> = Array::with_max_entries(1, MMAPABLE);
+
+/// Whom the host asks for names, and where its administrators come in. Agent writes, programs read.
+#[map]
+static LIFELINES: Array<Lifelines> = Array::with_max_entries(1, 0);
+/// Connections of the host's administrators, and what it waits for in each, as [`Awaited`] has it.
+/// Agent adds and takes off, the program of what leaves writes, that of what comes in reads.
+#[map]
+static ADMINISTRATORS: HashMap<u64, u64> = HashMap::with_max_entries(MAX_ADMINISTRATORS, 0);
+/// What the host has asked its resolvers. The program of what leaves writes, that of what comes in
+/// reads.
+#[map]
+static QUESTIONS: Array<Shared<Known>> = Array::with_max_entries(QUESTION_LINES, MMAPABLE);
 
 /// What the whole host owes to its budgets, by [`Budget`]. Program writes and reads.
 #[map]
@@ -433,6 +448,47 @@ pub(crate) fn is_awaited(hash: u64, seq: u32) -> bool {
     let slot = Slot::from_hash(hash);
     let line = CONNECTIONS.get(slot.set & settings::connection_mask());
     line.is_some_and(|Shared(line)| line.awaits(slot.tag, seq))
+}
+
+#[inline(always)]
+pub(crate) fn lifelines() -> Option<&'static Lifelines> {
+    LIFELINES.get(0)
+}
+
+/// What the host waits for in the connection of this hash, if it is an administrator's.
+#[inline(always)]
+pub(crate) fn administrator(hash: u64) -> Option<Awaited> {
+    // SAFETY: one aligned word, of which the program of what leaves writes all or nothing.
+    let awaited = ADMINISTRATORS
+        .get_ptr(hash)
+        .map(|word| unsafe { word.read_volatile() });
+    awaited.map(Awaited)
+}
+
+/// Notes what it waits for there, if it is an administrator's.
+#[inline(always)]
+pub(crate) fn note_administrator(hash: u64, awaited: Awaited) {
+    if let Some(word) = ADMINISTRATORS.get_ptr_mut(hash) {
+        // SAFETY: one aligned word, written whole.
+        unsafe { word.write_volatile(awaited.0) };
+    }
+}
+
+/// Whether the host has asked the question of this hash in the last `ticks`.
+#[inline(always)]
+pub(crate) fn is_asked(hash: u64, now: u32, ticks: u32) -> bool {
+    let slot = Slot::from_hash(hash);
+    let line = QUESTIONS.get(slot.set & (QUESTION_LINES - 1));
+    line.is_some_and(|Shared(line)| line.holds(slot.tag, now, ticks))
+}
+
+/// Notes that it asks.
+#[inline(always)]
+pub(crate) fn note_question(hash: u64, now: u32) {
+    let slot = Slot::from_hash(hash);
+    if let Some(Shared(line)) = QUESTIONS.get(slot.set & (QUESTION_LINES - 1)) {
+        line.note(slot.tag, now, settings::ticks_per_second());
+    }
 }
 
 #[inline(always)]

@@ -38,6 +38,12 @@ impl<'a> XdpFrame<'a> {
         Self { ctx }
     }
 
+    /// What the kernel knows it by, for functions of their own.
+    #[inline(always)]
+    pub(crate) fn raw(&self) -> *mut xdp_md {
+        self.ctx.ctx
+    }
+
     /// Position of the interface it came in by.
     #[inline(always)]
     pub(crate) fn interface(&self) -> u32 {

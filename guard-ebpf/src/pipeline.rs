@@ -5,14 +5,14 @@ use guard_common::{
     facts::Facts,
     packet::{Frame as _, Kind, Packet, Unsound, parse},
     reason::{Reason, Verdict},
-    wire::{Counter, Told},
+    wire::{Counter, RuleWord, Told},
 };
 
 use crate::{
     clock, events, maps,
     packet::{Scattered, XdpFrame},
     reset, settings,
-    stages::{encryption, land, limits, offences, rules, services},
+    stages::{encryption, land, lifelines, limits, offences, rules, services},
 };
 
 /// Why a packet may not pass, and how it is kept from it.
@@ -54,13 +54,19 @@ impl From<Reason> for Refused {
     }
 }
 
-/// Every decision, in its order. The first that refuses ends the packet's way; what lets it pass
-/// in the end is the reason it is counted under.
+/// Every decision, in its order. The first that refuses ends the packet's way, but for a lifeline
+/// of the host; what lets it pass in the end is the reason it is counted under.
 #[inline(always)]
 fn judge(frame: &XdpFrame<'_>, facts: &Facts) -> Result<Reason, Refused> {
     let rule = rules::of(facts);
     rules::refuse_own(rule)?;
     land::check(facts)?;
+    admit(frame, facts, rule).or_else(|refused| lifelines::spare(frame, facts, refused))
+}
+
+/// The decisions before which lifelines go.
+#[inline(always)]
+fn admit(frame: &XdpFrame<'_>, facts: &Facts, rule: RuleWord) -> Result<Reason, Refused> {
     let standing = rules::check(rule)?;
     let service = services::of(facts);
     services::admit(facts, service)?;

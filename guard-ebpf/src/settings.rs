@@ -67,6 +67,8 @@ pub(crate) fn budget(budget: Budget) -> Limit {
         Budget::Udp => limit!(2),
         Budget::Stray => limit!(3),
         Budget::NewSources => limit!(4),
+        Budget::Answers => limit!(5),
+        Budget::Administrators => limit!(6),
     }
 }
 
@@ -257,6 +259,17 @@ pub(crate) fn checks_calls() -> bool {
 #[inline(always)]
 pub(crate) fn notes_known() -> bool {
     setting!(notes_known) != 0
+}
+
+/// Whether lifelines pass where they would be refused.
+#[inline(always)]
+pub(crate) fn protects_self() -> bool {
+    setting!(protects_self) != 0
+}
+
+#[inline(always)]
+pub(crate) fn question_ticks() -> u32 {
+    setting!(question_ticks)
 }
 
 /// Whether connections are broken off.

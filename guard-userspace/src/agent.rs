@@ -5,6 +5,7 @@ mod claims;
 mod detach;
 mod fetching;
 mod interfaces;
+mod lifelines;
 mod offenders;
 mod reload;
 mod state;
@@ -117,7 +118,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let rules = (rules, read);
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
     agent.settle(estate.as_ref())?;
-    agent.lock().look_for_administrators(None);
+    agent.lock().look_for_administrators();
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
         mode = agent.mode_name(),
@@ -222,6 +223,7 @@ async fn protect(
                 agent.expire_entries();
                 agent.end_bans();
                 agent.sweep();
+                agent.keep_lifelines();
                 if agent.end_trial() {
                     return Ended::Unconfirmed;
                 }

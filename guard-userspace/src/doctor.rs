@@ -2,12 +2,13 @@
 //!
 //! It changes nothing. Without privilege it says what it could not examine.
 
+mod gateways;
 mod host;
 mod links;
+mod outlook;
 mod table;
 mod trial;
 
-use anyhow::Result;
 use serde::Serialize;
 
 pub(crate) use self::host::demand_capabilities;
@@ -24,7 +25,7 @@ pub struct Report {
 }
 
 /// One thing that was examined.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Check {
     /// A stable lower-case word.
     pub name: &'static str,
@@ -39,7 +40,7 @@ pub struct Check {
 }
 
 /// How a check went.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Outcome {
     /// As it should be.
@@ -50,15 +51,11 @@ pub enum Outcome {
     Fail,
 }
 
-/// Examines the host, and the interfaces that `flags` name or else every one that is up but the
-/// loopback.
-///
-/// # Errors
-/// The defaults make no configuration, which no host can cause. All else is in the report.
-pub async fn run(flags: &DoctorFlags) -> Result<Report> {
-    let config = Config::parse("defaults", "")?;
+/// Examines the host, and the interfaces that `flags` name, or else `config`, or else every one that
+/// is up but the loopback. Where `flags` name a configuration, also what that would break.
+pub async fn run(flags: &DoctorFlags, config: &Config) -> Report {
     let missing = host::missing_capabilities();
-    let (program, compiled) = trial::run(&config, &missing);
+    let (program, compiled) = trial::run(config, &missing);
     let mut checks = vec![
         host::kernel(),
         host::types(),
@@ -68,8 +65,13 @@ pub async fn run(flags: &DoctorFlags) -> Result<Report> {
         host::statistics(),
         host::pins(&config.bpffs),
     ];
-    checks.extend(links::examine(&flags.interfaces).await);
-    Ok(Report::new(checks))
+    let named = [&flags.interfaces, &config.interfaces];
+    let named = named.into_iter().find(|names| !names.is_empty());
+    checks.extend(links::examine(named.map_or(&[], Vec::as_slice)).await);
+    if flags.config.is_some() {
+        checks.extend(outlook::examine(config));
+    }
+    Report::new(checks)
 }
 
 impl Report {

@@ -9,9 +9,12 @@ use serde::{
     de::{self, Error as _, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
-use crate::config::{
-    Entry,
-    units::{self, Invalid},
+use crate::{
+    config::{
+        Entry,
+        units::{self, Invalid},
+    },
+    ssh::Connection,
 };
 
 /// A list of networks.
@@ -105,8 +108,9 @@ pub struct Edit {
     /// After how many seconds those that are added end: 1 to [`units::LONGEST_PERIOD`].
     #[serde(default, deserialize_with = "seconds")]
     pub seconds: Option<u64>,
-    /// Where whoever asks is, when by SSH.
-    pub ssh_client: Option<IpAddr>,
+    /// The SSH connection that whoever asks has come by, if by one.
+    #[serde(default)]
+    pub ssh_connection: Option<Connection>,
 }
 
 /// A network to add: `"192.0.2.0/24"`, or `{"cidr": "192.0.2.0/24", "reason": "scanner"}`.

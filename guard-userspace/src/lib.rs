@@ -21,6 +21,7 @@ mod metrics;
 pub mod printable;
 pub mod redact;
 pub mod replay;
+pub mod resolvers;
 pub mod ssh;
 mod state_file;
 pub mod status;

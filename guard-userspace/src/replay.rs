@@ -103,6 +103,8 @@ impl Replay {
             ns: COARSE_TICK_NS,
         };
         let mut plan = Plan::new(config, tick, HASH_SEED);
+        // A capture does not say whom its host asks for names, nor who administers it.
+        plan.settings.protects_self = 0;
         plan.settings.tells = 1;
         plan.settings.asks_sockets = 0;
         plan.settings.refuses_land = u32::from(!by_loopback);

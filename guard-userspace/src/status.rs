@@ -4,6 +4,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    net::IpAddr,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -14,7 +15,7 @@ use guard_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::entries::time_text;
+use crate::{entries::time_text, ssh::Connection};
 
 /// The agent at one moment.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -44,6 +45,9 @@ pub struct Status {
     pub limits: serde_json::Value,
     /// Rules, configured and in force.
     pub rules: Vec<RuleStatus>,
+    /// What passes where it would be refused, since this host lives by it.
+    #[serde(default)]
+    pub protect_self: ProtectSelfStatus,
     /// Sources that are banned.
     #[serde(default)]
     pub bans: u64,
@@ -178,6 +182,19 @@ pub struct RuleStatus {
     pub in_force: u64,
 }
 
+/// What passes where it would be refused, since this host lives by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct ProtectSelfStatus {
+    /// Whether anything does.
+    pub enabled: bool,
+    /// The resolvers whose answers do, to what this host has asked them.
+    pub resolvers: Vec<IpAddr>,
+    /// Where SSH servers of this host listen, as far as the agent knows.
+    pub ssh_ports: Vec<u16>,
+    /// The SSH connections of administrators.
+    pub connections: Vec<Connection>,
+}
+
 /// Events of single packets, all of which are samples.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
 pub struct EventStatus {
@@ -276,6 +293,7 @@ impl Status {
         for feed in &self.feeds {
             feed.render_into(text)?;
         }
+        self.protect_self.render_into(text)?;
         if self.bans > 0 {
             writeln!(text, "bans: {} (`guard bans` lists them)", self.bans)?;
         }
@@ -301,6 +319,26 @@ impl Status {
         if self.log_lines_dropped > 0 {
             let lines = self.log_lines_dropped;
             writeln!(text, "log: {lines} lines left out, since nobody read it")?;
+        }
+        Ok(())
+    }
+}
+
+impl ProtectSelfStatus {
+    fn render_into(&self, text: &mut String) -> std::fmt::Result {
+        if !self.enabled {
+            return writeln!(text, "protect_self: off");
+        }
+        let resolvers = self.resolvers.iter().map(ToString::to_string);
+        let resolvers = resolvers.collect::<Vec<_>>().join(", ");
+        let resolvers = if resolvers.is_empty() {
+            "no resolver"
+        } else {
+            &resolvers
+        };
+        writeln!(text, "protect_self: answers of {resolvers}")?;
+        for Connection { client, server } in &self.connections {
+            writeln!(text, "  the SSH connection of {client} to {server}")?;
         }
         Ok(())
     }

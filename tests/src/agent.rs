@@ -154,6 +154,24 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Starts it where this file is `/etc/resolv.conf`, and waits until it is ready.
+    pub fn start_resolving_by(
+        namespace: &Namespace,
+        resolvers: &Path,
+        folder: Folder,
+        flags: &[&str],
+    ) -> Result<Self> {
+        let mut command = namespace.command("unshare");
+        let start = "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\"";
+        command
+            .args(["--mount", "--", "sh", "-c", start])
+            .arg(resolvers);
+        command.arg(binary()?);
+        let mut agent = Self::spawn_as(namespace, folder, command, flags)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
+    }
+
     /// Starts it by this command, with folders and flags added.
     fn spawn_as(
         namespace: &Namespace,

@@ -64,6 +64,7 @@ const MAXIMAL: &str = r#"
 
 /// Nothing but counting.
 const MINIMAL: &str = r#"
+    protect_self = false
     [limits]
     packets = "off"
     connections = "off"
@@ -172,6 +173,7 @@ fn the_program_with_nothing_keeps_to_its_budget() {
 fn every_single_option_is_accepted() {
     let off = "packets = \"off\"\nconnections = \"off\"";
     let options = [
+        "protect_self = false".to_owned(),
         "deny = [{ cidr = \"203.0.113.0/24\" }]".to_owned(),
         "deny = [{ cidr = \"2001:db8::/32\" }]".to_owned(),
         "allow = [{ cidr = \"2001:db8::/32\" }]".to_owned(),

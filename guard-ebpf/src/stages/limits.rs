@@ -149,6 +149,17 @@ extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
     WITHIN
 }
 
+/// Charges a packet to a budget that is the host's own, if that has room.
+#[inline(always)]
+pub(crate) fn charge_budget(budget: Budget, now: u32) -> bool {
+    let Some(set) = maps::budget(budget) else {
+        return true;
+    };
+    let limits = [settings::budget(budget), Limit::OFF];
+    let quote = set.quote(THE_HOST, now, &limits, [1, 0], || 0);
+    quote.map(Quote::pay::<Atomic>).is_ok()
+}
+
 /// The only tag there is in the set of a budget.
 const THE_HOST: u32 = 1;
 
@@ -292,7 +303,7 @@ extern "C" fn guard_further(hash: u64, network: u64, packed: u64, bytes: u32) ->
         if over != WITHIN {
             return over;
         }
-        if packed >> 49 & 1 != 0 && !charge_new(packed as u32) {
+        if packed >> 49 & 1 != 0 && !charge_budget(Budget::NewSources, now) {
             return Reason::NewSources as u32;
         }
         behind(&charged, PAY);
@@ -340,17 +351,6 @@ fn behind(packet: &Behind, pay: u32) -> u32 {
         return guard_network(network, now, service_and_opens >> 16, pay);
     }
     WITHIN
-}
-
-/// Charges a packet of a source that is not known to what such sources may send together.
-#[inline(always)]
-fn charge_new(now: u32) -> bool {
-    let Some(set) = maps::budget(Budget::NewSources) else {
-        return true;
-    };
-    let limits = [settings::new_sources(), Limit::OFF];
-    let quote = set.quote(THE_HOST, now, &limits, [1, 0], || 0);
-    quote.map(Quote::pay::<Atomic>).is_ok()
 }
 
 /// Asks whether a source may send a packet to a service, and charges it when it is to `pay`.

@@ -2,6 +2,7 @@
 
 pub(crate) mod encryption;
 pub(crate) mod land;
+pub(crate) mod lifelines;
 pub(crate) mod limits;
 pub(crate) mod offences;
 pub(crate) mod rules;

@@ -243,7 +243,7 @@ impl Agent {
         if matches!(cause, Cause::Asked(_)) {
             self.feeds_wanted.notify_one();
         }
-        inner.look_for_administrators(None);
+        inner.look_for_administrators();
         Ok(Done {
             warnings: inner.warnings(),
         })
@@ -322,7 +322,7 @@ impl Agent {
             remove,
             reason,
             seconds,
-            ssh_client,
+            ssh_connection,
         } = edit;
         let everyone = add.iter().find(|new| units::is_everyone(new.cidr));
         if let Some(Addition { cidr, .. }) = everyone {
@@ -342,6 +342,8 @@ impl Agent {
             expires,
         };
         let added: Vec<IpNet> = add.iter().map(|new| new.cidr).collect();
+        // Before what is denied may be whoever denies it.
+        inner.keep_lifelines(ssh_connection);
         let before = inner.rules.over.book.clone();
         let book = &mut inner.rules.over.book;
         let mut changes = book.remove(list, &remove).map_err(|cidr| {
@@ -371,7 +373,7 @@ impl Agent {
         if list == List::Allow || added.is_empty() {
             return Ok(Done::default());
         }
-        Ok(inner.warn_of_denied(&added, ssh_client))
+        Ok(inner.warn_of_denied(&added))
     }
 
     /// Tells file and kernel again what is in the book.
@@ -501,10 +503,9 @@ impl Inner {
         }
     }
 
-    /// Looks who has an SSH connection to this host, or asks by one as `ssh_client`, and says whom
-    /// the rules shut out.
-    pub(super) fn look_for_administrators(&mut self, ssh_client: Option<IpAddr>) -> Vec<ShutOut> {
-        self.peers.look(ssh_client);
+    /// Looks who has an SSH connection to this host, and says whom the rules shut out.
+    pub(super) fn look_for_administrators(&mut self) -> Vec<ShutOut> {
+        self.keep_lifelines(None);
         let shut_out = warnings::shut_out(self);
         for peer in &shut_out {
             warn!("{}", peer.sentence());
@@ -513,12 +514,12 @@ impl Inner {
     }
 
     /// What whoever has denied these networks should know.
-    fn warn_of_denied(&mut self, denied: &[IpNet], ssh_client: Option<IpAddr>) -> Done {
+    fn warn_of_denied(&mut self, denied: &[IpNet]) -> Done {
         let own = warnings::of_own_denied(denied.iter().copied(), &self.rules);
         if let Some(own) = &own {
             warn!("{own}");
         }
-        let shut_out = self.look_for_administrators(ssh_client).into_iter();
+        let shut_out = self.look_for_administrators().into_iter();
         let now = shut_out.filter(|peer| denied.contains(&peer.net));
         Done {
             warnings: own

@@ -19,6 +19,7 @@ use super::{
     Ended, book,
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
+    lifelines::Lifelines,
     reload::{Cause, Clock, Over},
     time::Moment,
     trial::{Earlier, Trial},
@@ -35,7 +36,6 @@ use crate::{
     interface::Interface,
     kernel::{Kernel, Place, RuleCounts, forget_estate},
     logging::DroppedLines,
-    ssh::Peers,
     status::{
         ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus,
         ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
@@ -62,8 +62,8 @@ pub(super) struct Inner {
     pub(super) interfaces: Interfaces,
     pub(super) kernel: Kernel,
     pub(super) rules: Rules,
-    /// Who has an SSH connection to this host, when that was last looked at.
-    pub(super) peers: Peers,
+    /// Whom this host lives by.
+    pub(super) lifelines: Lifelines,
     pub(super) loaded_at: SystemTime,
     /// Why the last configuration given was refused, if it was.
     pub(super) refusal: Option<String>,
@@ -113,7 +113,7 @@ impl Agent {
                 interfaces,
                 kernel,
                 rules,
-                peers: Peers::default(),
+                lifelines: Lifelines::new(),
                 loaded_at: SystemTime::now(),
                 refusal: None,
                 trial: None,
@@ -229,6 +229,7 @@ impl Source for Agent {
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
+            protect_self: inner.lifelines.status(),
             bans: inner.rules.over.bans.count(book::now()) as u64,
             warnings: inner.warnings(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
@@ -347,6 +348,7 @@ impl Inner {
         };
         match reason {
             Reason::Pass | Reason::Allow => verdict == Verdict::Pass,
+            Reason::ProtectSelf => self.rules.config.protect_self && verdict == Verdict::Pass,
             Reason::Plaintext => verdict == Verdict::Pass || verdict == refused,
             _ => verdict == refused,
         }

@@ -69,13 +69,25 @@ pub(super) struct ShutOut {
     /// What decides for it.
     pub(super) net: IpNet,
     by: String,
+    /// Its connection goes on.
+    is_kept: bool,
 }
 
 impl ShutOut {
     pub(super) fn sentence(&self) -> String {
-        let Self { peer, net, by } = self;
+        let Self {
+            peer,
+            net,
+            by,
+            is_kept,
+        } = self;
+        let outlook = if *is_kept {
+            "that goes on, but no new one from there will come in: to let it in"
+        } else {
+            "to keep it"
+        };
         format!(
-            "{net} ({by}) holds {peer}, which has an SSH connection to this host: to keep it, \
+            "{net} ({by}) holds {peer}, which has an SSH connection to this host: {outlook}, \
              `guard allow add {peer}`"
         )
     }
@@ -83,14 +95,19 @@ impl ShutOut {
 
 /// Those of the other ends of SSH connections that are shut out.
 pub(super) fn shut_out(inner: &Inner) -> Vec<ShutOut> {
-    let shut_out = inner.peers.iter().filter_map(|peer| {
+    let shut_out = inner.lifelines.clients().into_iter().filter_map(|peer| {
         let (net, word) = deciding(&inner.kernel, peer).into_iter().next()?;
         let by = match word.rule()? {
             Rule::Deny => List::Deny.to_string(),
             Rule::Feed => format!("feed {}", inner.rules.feed(word)?),
             Rule::Allow | Rule::Own | Rule::Ban => return None,
         };
-        Some(ShutOut { peer, net, by })
+        Some(ShutOut {
+            peer,
+            net,
+            by,
+            is_kept: inner.lifelines.keeps(peer),
+        })
     });
     shut_out.collect()
 }

@@ -341,6 +341,11 @@ pub struct ReplayFlags {
 /// Flags of `guard doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorFlags {
+    /// Configuration file (TOML) to examine, too: whom it would shut out of this host, and which
+    /// limits are low
+    #[arg(long, value_name = "FILE", env = "GUARD_CONFIG")]
+    pub config: Option<PathBuf>,
+
     /// Interface to examine; repeatable; without one, every one that could be protected
     #[arg(
         long = "iface",

@@ -44,7 +44,7 @@ pub(crate) async fn entries(list: List, command: EntryCommand) -> ExitCode {
                 remove: Vec::new(),
                 reason: flags.reason,
                 seconds: flags.period.map(|period| period.as_secs()),
-                ssh_client: ssh::client(),
+                ssh_connection: ssh::own(),
             };
             (edit, flags.agent)
         }
@@ -59,7 +59,7 @@ pub(crate) async fn entries(list: List, command: EntryCommand) -> ExitCode {
                 remove: Vec::new(),
                 reason: flags.reason,
                 seconds: flags.period.map(|period| period.as_secs()),
-                ssh_client: ssh::client(),
+                ssh_connection: ssh::own(),
             };
             (edit, flags.agent)
         }
@@ -70,7 +70,7 @@ pub(crate) async fn entries(list: List, command: EntryCommand) -> ExitCode {
                 remove: flags.cidrs,
                 reason: None,
                 seconds: None,
-                ssh_client: None,
+                ssh_connection: ssh::own(),
             };
             (edit, flags.agent)
         }

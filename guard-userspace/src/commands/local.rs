@@ -75,10 +75,11 @@ pub(crate) async fn detach(flags: &DetachFlags) -> ExitCode {
 }
 
 pub(crate) async fn diagnose(flags: &DoctorFlags) -> ExitCode {
-    let report = match doctor::run(flags).await {
-        Ok(report) => report,
-        Err(error) => return failure(START_FAILED, &format!("{error:#}")),
+    let config = match Config::check(flags.config.as_deref()) {
+        Ok(config) => config,
+        Err(errors) => return bad_configuration(&errors),
     };
+    let report = doctor::run(flags, &config).await;
     let printed = match flags.output {
         OutputFormat::Json => print_json(&report),
         OutputFormat::Table => print(&report.render()),

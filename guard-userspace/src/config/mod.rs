@@ -68,7 +68,8 @@ pub struct Config {
     pub dry_run: bool,
     /// What becomes of the protection when the agent ends.
     pub on_stop: OnStop,
-    /// Whether packets from outside that claim an address of this host are dropped.
+    /// Whether packets from outside that claim an address of this host are dropped, and what this
+    /// host lives by passes where it would be refused.
     pub protect_self: bool,
     /// Where metrics and health are served.
     pub listen: SocketAddr,

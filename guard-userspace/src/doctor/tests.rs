@@ -79,3 +79,91 @@ fn a_long_error_is_cut_to_its_first_words() {
     );
     assert_eq!(trial::first_words(&anyhow::anyhow!("short")), "short");
 }
+
+mod outlooks {
+    use std::collections::BTreeSet;
+
+    use super::{
+        super::{
+            gateways,
+            outlook::{self, Lifelines},
+        },
+        *,
+    };
+    use crate::ssh;
+
+    fn lifelines() -> Lifelines {
+        let connection = ssh::read_ends("192.0.2.9 50314 192.0.2.1 22");
+        Lifelines {
+            connections: connection.into_iter().collect::<BTreeSet<_>>(),
+            resolvers: vec!["192.0.2.53".parse().expect("an address")],
+            gateways: vec!["192.0.2.254".parse().expect("an address")],
+        }
+    }
+
+    fn config(text: &str) -> Config {
+        Config::parse("guard.toml", text).expect("a configuration")
+    }
+
+    /// Name and status of what is not as it should be.
+    fn broken(text: &str) -> Vec<(&'static str, Outcome)> {
+        let checks = outlook::of_lifelines(&config(text), &lifelines());
+        let wrong = checks.iter().filter(|check| check.status != Outcome::Ok);
+        wrong.map(|check| (check.name, check.status)).collect()
+    }
+
+    #[test]
+    fn whoever_would_be_shut_out_is_named_before() {
+        use Outcome::{Fail, Warn};
+
+        let all = "deny = [{ cidr = \"192.0.2.0/24\" }]";
+        let each = [("ssh", Warn), ("resolver", Warn), ("gateway", Warn)];
+        assert_eq!(broken(all), each);
+        let off = format!("protect_self = false\n{all}");
+        let each = [("ssh", Fail), ("resolver", Fail), ("gateway", Warn)];
+        assert_eq!(broken(&off), each);
+        let allowed = format!("allow = [{{ cidr = \"192.0.2.0/28\" }}]\n{all}");
+        assert_eq!(broken(&allowed), [("resolver", Warn), ("gateway", Warn)]);
+        let over = "deny = [{ cidr = \"192.0.2.0/24\", expires = \"2001-01-01T00:00:00Z\" }]";
+        assert_eq!(broken(over), []);
+        let service = "[[service]]\nname = \"ssh\"\nports = [22]\nallow = [\"10.0.0.0/8\"]";
+        assert_eq!(broken(service), [("ssh", Warn)]);
+        assert_eq!(broken(&service.replace("22", "23")), []);
+        assert_eq!(broken(&service.replace("10.0.0.0/8", "192.0.2.9")), []);
+        assert_eq!(broken(""), []);
+    }
+
+    #[test]
+    fn limits_that_cut_honest_clients_are_named() {
+        let limits = |text: &str| outlook::limits(&config(text));
+        assert_eq!(limits("").status, Outcome::Ok);
+        let low = limits("[limits]\npackets = \"59k/min\"\nnew_sources = \"1k/s\"");
+        assert_eq!(low.status, Outcome::Warn);
+        assert!(
+            low.found.ends_with(": limits.packets = \"59k/min\""),
+            "{low:?}"
+        );
+        assert_eq!(
+            limits("[limits]\npackets = \"60k/min\"").status,
+            Outcome::Ok
+        );
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn default_gateways_are_read() {
+        let v4 = |line| gateways::gateway_v4(line).map(|address| address.to_string());
+        let route = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0";
+        assert_eq!(v4(route).as_deref(), Some("192.0.2.1"));
+        assert_eq!(v4("eth0 000200C0 00000000 0001 0 0 0 00FFFFFF 0 0 0"), None);
+        assert_eq!(v4("Iface Destination Gateway Flags"), None);
+        let v6 = |line| gateways::gateway_v6(line).map(|address| address.to_string());
+        let zeros = "0".repeat(32);
+        let route = format!(
+            "{zeros} 00 {zeros} 00 20010db8{} 00000400",
+            "0".repeat(23) + "1"
+        );
+        assert_eq!(v6(&route).as_deref(), Some("2001:db8::1"));
+        assert_eq!(v6(&format!("{zeros} 00 {zeros} 00 {zeros} ffffffff")), None);
+    }
+}

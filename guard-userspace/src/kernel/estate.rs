@@ -65,7 +65,7 @@ const fn map(name: &'static str, layout: u32, names: Names) -> Inherited {
     }
 }
 
-const MAPS: [Inherited; 23] = [
+const MAPS: [Inherited; 26] = [
     map("INTERFACES", 1, Names::Interfaces),
     map("CLOCK", 1, Names::None),
     map("COUNTERS", 1, Names::Interfaces),
@@ -89,6 +89,9 @@ const MAPS: [Inherited; 23] = [
     map("HEADERS", 1, Names::None),
     map("EVENTS", 1, Names::None),
     map("BYPASS", 1, Names::None),
+    map("LIFELINES", 1, Names::None),
+    map("ADMINISTRATORS", 1, Names::None),
+    map("QUESTIONS", 1, Names::None),
 ];
 
 /// The words that positions of counts stand for.

@@ -6,6 +6,7 @@ mod carried;
 mod counters;
 mod estate;
 mod held;
+mod lifelines;
 mod mapped;
 mod object;
 mod place;
@@ -64,6 +65,7 @@ pub struct Kernel {
     program_id: u32,
     sees_departures: bool,
     sees_arrivals: bool,
+    hash_seed: [u64; 2],
     /// Runs of the sweep that look at every connection; none where nobody looks.
     sweep_runs: u32,
     tables: Vec<MapStatus>,
@@ -158,6 +160,7 @@ impl Kernel {
             program_id,
             sees_departures,
             sees_arrivals,
+            hash_seed: plan.settings.hash_seed,
             sweep_runs,
             tables,
             rules,

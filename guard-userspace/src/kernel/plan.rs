@@ -41,6 +41,13 @@ const SETTLED_LINES: u32 = 1 << 16;
 const SAMPLE_BUDGET: u32 = 3;
 /// For how long a source is known after the host last sent it something.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
+/// For how long the host waits for an answer of a resolver: resolvers' clients give up after 5 s, and
+/// ask again by the same port.
+const QUESTION_FOR: Duration = Duration::from_secs(10);
+/// What answers of resolvers may have, where they would be refused, in packets a second.
+const ANSWERS: u64 = 1_000;
+/// The same of administrators' SSH connections, all together.
+const ADMINISTRATION: u64 = 2_000;
 /// Where the kernel says which ports are ephemeral, and what it says unless told otherwise.
 const EPHEMERAL_PORTS: (&str, [u16; 2]) =
     ("/proc/sys/net/ipv4/ip_local_port_range", [32_768, 60_999]);
@@ -48,6 +55,7 @@ const EPHEMERAL_PORTS: (&str, [u16; 2]) =
 const SPARE_NUMBERS: u32 = 1 << 10;
 /// Rules that have a count of their own, at most.
 const MOST_COUNTED: u32 = 1 << 16;
+const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Events a second, CPU and class.
 const EVENT_BUDGET: u32 = 20;
 
@@ -197,6 +205,8 @@ impl Plan {
             checks_calls: 0,
             resets: 0,
             notes_known: 0,
+            protects_self: config.protect_self.into(),
+            question_ticks: tick.count(QUESTION_FOR),
         };
         let services = config.services.iter().map(|service| service.name.clone());
         let mut plan = Self {
@@ -304,7 +314,7 @@ impl Plan {
 
     /// Whether what leaves has to be seen.
     pub(super) fn needs_departures(&self) -> bool {
-        self.needs_known() || self.settings.checks != 0
+        self.needs_known() || self.settings.checks != 0 || self.settings.protects_self != 0
     }
 
     /// What tells who owes least to services, which share their tables.
@@ -360,21 +370,26 @@ fn rules(config: &Config) -> Vec<(IpNet, RuleWord)> {
 
 /// By [`Budget`].
 fn budgets(limits: &Limits, tick: Tick) -> [Limit; Budget::COUNT as usize] {
-    let rate = |budget| match budget {
-        Budget::Icmp => limits.protocol.icmp,
-        Budget::Fragments => limits.protocol.fragments,
-        Budget::Udp => limits.protocol.udp,
-        Budget::Stray => limits.protocol.stray,
-        Budget::NewSources => limits.new_sources,
-    };
+    let configured = |rate| per_packet(rate, limits.burst, tick);
+    let fixed = |packets| Limit::per_packet(packets, NS_PER_SECOND, tick.ns);
     [
         Budget::Icmp,
         Budget::Fragments,
         Budget::Udp,
         Budget::Stray,
         Budget::NewSources,
+        Budget::Answers,
+        Budget::Administrators,
     ]
-    .map(|budget| per_packet(rate(budget), limits.burst, tick))
+    .map(|budget| match budget {
+        Budget::Icmp => configured(limits.protocol.icmp),
+        Budget::Fragments => configured(limits.protocol.fragments),
+        Budget::Udp => configured(limits.protocol.udp),
+        Budget::Stray => configured(limits.protocol.stray),
+        Budget::NewSources => configured(limits.new_sources),
+        Budget::Answers => fixed(ANSWERS),
+        Budget::Administrators => fixed(ADMINISTRATION),
+    })
 }
 
 fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {

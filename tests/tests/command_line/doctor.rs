@@ -1,9 +1,18 @@
 //! `guard doctor`: what works, what does not, and the remedy.
 
-use std::process::Command;
+use std::{
+    fs,
+    net::{TcpListener, TcpStream},
+    process::Command,
+};
 
 use anyhow::Result;
-use lab::{agent, counters::DropCounter, stage::Stage};
+use lab::{
+    agent,
+    counters::DropCounter,
+    scratch::Scratch,
+    stage::{OTHER, SERVER, Stage},
+};
 use serde_json::Value;
 
 use crate::{Ended, end_of};
@@ -44,6 +53,58 @@ fn a_host_that_can_passes() -> Result<()> {
         checks.iter().any(|check| check["interface"] == "eth0"),
         "{checks:?}"
     );
+    Ok(())
+}
+
+#[test]
+fn a_configuration_is_examined_before_it_breaks_something() -> Result<()> {
+    let (stage, scratch) = (Stage::new()?, Scratch::new()?);
+    let file = scratch.join("guard.toml");
+    let name = file.to_string_lossy().into_owned();
+    let listener = stage.host().run(|| Ok(TcpListener::bind((SERVER, 22))?))?;
+    let client = stage.client.namespace();
+    let administrator = client.run(|| Ok(TcpStream::connect((SERVER, 22))?))?;
+    stage.host().ip(&format!("route add default via {OTHER}"))?;
+
+    let text = |off: bool| {
+        format!(
+            "interfaces = [\"eth0\"]\nprotect_self = {}\n\
+             deny = [{{ cidr = \"203.0.113.0/24\" }}]\n[limits]\npackets = \"5/s\"\n",
+            !off
+        )
+    };
+    let of = |checks: &[Value], name: &str| -> Value {
+        let named = checks.iter().find(|check| check["name"] == name);
+        named.cloned().unwrap_or_default()
+    };
+    fs::write(&file, text(false))?;
+    let (ended, warned) = checks(&stage, &["--config", &name])?;
+    assert_eq!(ended.code, Some(0), "{warned:?}");
+    let ssh = of(&warned, "ssh");
+    assert_eq!(ssh["status"], "warn");
+    let found = ssh["found"].as_str().unwrap_or_default();
+    let client = administrator.local_addr()?.ip();
+    assert!(found.starts_with(&client.to_string()), "{found}");
+    assert!(found.contains("203.0.113.0/24 (deny) holds it"), "{found}");
+    assert_eq!(of(&warned, "gateway")["status"], "warn");
+    let limits = of(&warned, "limits")["found"].to_string();
+    assert!(limits.contains("limits.packets"), "{limits}");
+    assert_eq!(
+        of(&warned, "link")["interface"],
+        "eth0",
+        "the configured one"
+    );
+
+    // Where the connection would end, that is a failure.
+    fs::write(&file, text(true))?;
+    let (ended, failed) = checks(&stage, &["--config", &name])?;
+    assert_eq!(ended.code, Some(1), "{failed:?}");
+    assert_eq!(of(&failed, "ssh")["status"], "fail");
+
+    fs::write(&file, "interfaces = 7")?;
+    let ended = doctor(&stage, &["--config", &name])?;
+    assert_eq!(ended.code, Some(2), "{}", ended.stderr);
+    drop(listener);
     Ok(())
 }
 

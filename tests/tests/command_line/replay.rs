@@ -92,6 +92,25 @@ fn conversation() -> Vec<(u64, Packet)> {
 }
 
 #[test]
+fn nothing_in_a_replay_is_spared() -> Result<()> {
+    let question = Packet::ipv4(SERVER, OTHER)
+        .udp(40_000, 53)
+        .payload("question");
+    let answer = Packet::ipv4(OTHER, SERVER)
+        .udp(53, 40_000)
+        .payload("answer");
+    let typed = Packet::ipv4(OTHER, SERVER).tcp(50_314, 22).payload("keys");
+    let case = Case::new(vec![(0, question), (1, answer), (2, typed)])?;
+    let ended = case.replay(&["--output", "json", "--local", SERVER])?;
+    assert_eq!((ended.code, &*ended.stderr), (Some(0), ""));
+    let told: Value = serde_json::from_str(&ended.stdout)?;
+    let packets = told["packets"].as_array().into_iter().flatten();
+    let reasons: Vec<_> = packets.map(|packet| packet["reason"].as_str()).collect();
+    assert_eq!(reasons, [None, Some("deny"), Some("deny")]);
+    Ok(())
+}
+
+#[test]
 fn each_packet_gets_the_verdict_that_the_kernel_side_gives() -> Result<()> {
     let case = Case::new(conversation())?;
     let ended = case.replay(&["--output", "json"])?;

@@ -7,6 +7,7 @@ mod bans;
 mod encryption;
 mod headers;
 mod known;
+mod lifelines;
 mod limits;
 mod modes;
 mod queues;

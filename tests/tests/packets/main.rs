@@ -9,6 +9,7 @@ mod encryption;
 mod events;
 mod large;
 mod layers;
+mod lifelines;
 mod limits;
 mod malformed;
 mod offences;
