@@ -43,6 +43,7 @@ use crate::{
     kernel::{Kernel, Pins, Plan, measure_tick},
     logging::DroppedLines,
     redact::Key,
+    supervisor::{self, Heart},
 };
 
 /// How often the ring buffer is read: it is filled without waking anybody.
@@ -95,6 +96,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
 
     let rules = Rules { config, over };
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
+    agent.give_up_privileges()?;
     agent.lock().look_for_administrators(None);
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
@@ -103,7 +105,9 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     );
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
+    supervisor::ready(&agent.summary());
     protect(&agent, events, watch, &mut stop, &mut hangup).await;
+    supervisor::stopping();
     // First, so that whoever takes the lock next finds the interfaces free.
     agent.detach();
     agent.end_bans();
@@ -189,6 +193,7 @@ async fn protect(
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blind = false;
+    let mut heart = Heart::new();
     loop {
         tokio::select! {
             signal = stop.wait() => {
@@ -196,7 +201,10 @@ async fn protect(
                 info!(signal, "stopping");
                 return;
             }
-            _ = rounds.tick() => agent.ban(&events.drain(now_ms())),
+            _ = rounds.tick() => {
+                agent.ban(&events.drain(now_ms()));
+                heart.beat();
+            }
             _ = looks.tick() => {
                 agent.expire_entries();
                 agent.end_bans();

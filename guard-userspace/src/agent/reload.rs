@@ -24,6 +24,7 @@ use crate::{
     config::{Config, Entry, Style, units},
     entries::{Done, Edit, Explanation, List, Listed, Matching},
     kernel::{NoRoom, Plan, Tick},
+    supervisor,
 };
 
 /// What every program of this agent has in common.
@@ -139,6 +140,16 @@ impl Agent {
     /// Reads the configuration again and puts it in force, whole and at one instant on each
     /// interface.
     pub(super) fn reload(&self) -> Result<Done> {
+        supervisor::reloading();
+        let done = self.reload_now();
+        supervisor::ready(&match &done {
+            Ok(_) => self.summary(),
+            Err(_) => format!("{}; the last configuration was refused", self.summary()),
+        });
+        done
+    }
+
+    fn reload_now(&self) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
         let done = self.try_reload(&mut inner);

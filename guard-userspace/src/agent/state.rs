@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     process,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -26,12 +26,13 @@ use crate::{
     findings::{Findings, Told},
     http::Source,
     interface::Interface,
-    kernel::{Kernel, RuleCounts},
+    kernel::{Kernel, Mode, RuleCounts},
     logging::DroppedLines,
+    privileges::{self, Places},
     ssh::Peers,
     status::{
-        ClockStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus, ServiceStatus, Status,
-        connections_by_word, verdicts_and_reasons,
+        ClockStatus, EventStatus, InterfaceStatus, PacketCount, PrivilegeStatus, RuleStatus,
+        ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
     },
 };
 
@@ -43,6 +44,8 @@ pub(super) struct Agent {
     started: Instant,
     dropped_lines: DroppedLines,
     findings: Arc<Mutex<Findings>>,
+    /// What was given up, as soon as it is.
+    privileges: OnceLock<PrivilegeStatus>,
     inner: Mutex<Inner>,
 }
 
@@ -82,6 +85,7 @@ impl Agent {
             started: Instant::now(),
             dropped_lines,
             findings,
+            privileges: OnceLock::new(),
             inner: Mutex::new(Inner {
                 interfaces,
                 kernel,
@@ -91,6 +95,28 @@ impl Agent {
                 reload_failed: false,
             }),
         })
+    }
+
+    /// Gives up every privilege that protecting and reloading do not take, for good.
+    pub(super) fn give_up_privileges(&self) -> Result<()> {
+        let inner = self.lock();
+        let handover = inner.kernel.handover_folder();
+        let places = Places::of(&inner.rules.config, self.flags.config.as_deref(), handover);
+        let given_up = privileges::give_up(&places)?;
+        // They are given up once.
+        self.privileges.set(given_up).unwrap_or_default();
+        Ok(())
+    }
+
+    /// How it protects, in a few words.
+    pub(super) fn summary(&self) -> String {
+        let inner = self.lock();
+        let each = inner.interfaces.iter().map(|guarded| {
+            let mode = guarded.mode().map_or("not attached", Mode::name);
+            format!("{} ({mode})", guarded.name)
+        });
+        let each: Vec<String> = each.collect();
+        format!("{}: {}", inner.mode_name(), each.join(", "))
     }
 
     /// `enforce` or `dry-run`.
@@ -171,6 +197,7 @@ impl Source for Agent {
             rules: inner.rule_status(inner.kernel.rules()),
             bans: inner.rules.over.bans.count(book::now()) as u64,
             warnings: inner.warnings(),
+            privileges: self.privileges.get().cloned().unwrap_or_default(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {
                 emitted: events.emitted,

@@ -15,6 +15,7 @@ use super::schema::{FEED, Located, Section, Span, Walk};
 use super::units::{self, Invalid};
 use super::{Entry, Feed, MAX_FEED_BYTES, MAX_FEEDS, unbuilt};
 use crate::kernel::{MAX_ADDRESSES, MAX_PREFIXES};
+use crate::privileges;
 
 /// What one `[[feed]]` says.
 pub(super) struct RawFeed {
@@ -172,6 +173,11 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Invalid> {
         io::ErrorKind::NotFound => Invalid::new(
             format!("there is no file {shown}"),
             "put the list there, or name another; a relative path starts at the configuration file",
+        ),
+        io::ErrorKind::PermissionDenied if privileges::is_out_of_reach(path) => Invalid::new(
+            format!("{shown} lies outside of the folders that guard may read since it was started"),
+            "restart guard to have it read from there too (landlock cannot be widened), or put the \
+             file where the others are",
         ),
         io::ErrorKind::PermissionDenied => Invalid::new(
             format!("{shown} may not be read"),

@@ -10,7 +10,11 @@ mod rules;
 mod shared;
 mod startup;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Error, Result};
 use aya::{
@@ -262,6 +266,11 @@ impl Kernel {
                 .context("the kernel does not run the program for what leaves")?;
         }
         Ok(())
+    }
+
+    /// The folder in which the next program finds what this one leaves to it, if there can be one.
+    pub fn handover_folder(&self) -> Option<PathBuf> {
+        Some(self.shared.as_ref()?.path(""))
     }
 
     /// What the kernel calls the program that judges packets.
