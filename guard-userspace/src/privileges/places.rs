@@ -120,7 +120,8 @@ impl Places {
     /// Keeps in mind what is in reach from now on.
     pub(super) fn remember(&self, is_enforced: bool) {
         if is_enforced {
-            let all = self.read.iter().chain(&self.change);
+            // No list is where programs leave something to the next one.
+            let all = self.read.iter().chain([&self.state]);
             let real = all.filter_map(|path| fs::canonicalize(path).ok());
             // There is one agent in a process.
             let _ = IN_REACH.set(real.collect());
