@@ -75,7 +75,7 @@ pub(crate) fn demand_capabilities(command: &str) -> Result<()> {
     ensure!(
         missing.is_empty(),
         "`{command}` needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and this process \
-         has no {}: start it with sudo, or as a user that is given these three",
+         has no {}: start it as root, with sudo, or as a user that is given these three",
         missing.join(", ")
     );
     Ok(())

@@ -12,15 +12,15 @@ const NEEDED: [Capability; 3] = [
 
 /// Keeps what a reload needs, and nothing else.
 pub(super) fn keep_needed() -> Result<Vec<Capability>> {
-    let permitted = caps::read(None, CapSet::Permitted).map_err(told)?;
+    let permitted = caps::read(None, CapSet::Permitted).map_err(|error| told(&error))?;
     let kept = needed_of(&permitted);
-    keep(&kept).map_err(told)?;
+    keep(&kept).map_err(|error| told(&error))?;
     Ok(kept)
 }
 
 /// Keeps none.
 pub(super) fn keep_none() -> Result<()> {
-    keep(&[]).map_err(told)
+    keep(&[]).map_err(|error| told(&error))
 }
 
 /// The capabilities to keep of those that are there. Where one is missing, the one that implies those
@@ -52,7 +52,7 @@ fn keep(kept: &[Capability]) -> Result<(), CapsError> {
     caps::set(None, CapSet::Permitted, &kept)
 }
 
-fn told(error: CapsError) -> anyhow::Error {
+fn told(error: &CapsError) -> anyhow::Error {
     anyhow!("{error}")
 }
 

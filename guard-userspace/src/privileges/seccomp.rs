@@ -24,32 +24,32 @@ type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 pub(super) fn restrict() -> Result<()> {
     // The kernel asks all of them, and does the gravest of what they answer. The last one permits no
     // further filter.
-    for filter in filters().context("writing the filter of system calls")? {
-        sys::install(&filter).context("installing the filter of system calls")?;
+    for (filter, tells) in filters().context("writing the filter of system calls")? {
+        sys::install(&filter, tells).context("installing the filter of system calls")?;
     }
     Ok(())
 }
 
-fn filters() -> Result<[BpfProgram; 3], BackendError> {
+/// The filters, and whether what each of them refuses is worth a line in the kernel's log.
+fn filters() -> Result<[(BpfProgram, bool); 3], BackendError> {
     let unconditional = |calls: &[libc::c_long]| -> Rules {
         calls.iter().map(|call| (*call, Vec::new())).collect()
     };
     let errno = |errno: i32| SeccompAction::Errno(errno.cast_unsigned());
-    Ok([
-        compile(
-            unconditional(table::DEADLY),
-            SeccompAction::Allow,
-            SeccompAction::KillProcess,
-        )?,
-        // What it starts cannot be seen in a register. Told that there is no such call, the C library
-        // uses the older one.
-        compile(
-            unconditional(&[libc::SYS_clone3]),
-            SeccompAction::Allow,
-            errno(libc::ENOSYS),
-        )?,
-        compile(permitted()?, errno(libc::EPERM), SeccompAction::Allow)?,
-    ])
+    let deadly = compile(
+        unconditional(table::DEADLY),
+        SeccompAction::Allow,
+        SeccompAction::KillProcess,
+    )?;
+    // What it starts cannot be seen in a register. Told that there is no such call, the C library uses
+    // the older one.
+    let unseen = compile(
+        unconditional(&[libc::SYS_clone3]),
+        SeccompAction::Allow,
+        errno(libc::ENOSYS),
+    )?;
+    let permitted = compile(permitted()?, errno(libc::EPERM), SeccompAction::Allow)?;
+    Ok([(deadly, true), (unseen, false), (permitted, true)])
 }
 
 fn compile(

@@ -13,9 +13,14 @@ pub(super) fn set_no_new_privs() -> io::Result<()> {
     told(answer.into())
 }
 
-/// Puts a filter on the calling thread's system calls, and on those of the threads it starts. What is
-/// refused goes to the kernel's log, as far as `kernel.seccomp.actions_logged` says.
-pub(super) fn install(program: &BpfProgram) -> io::Result<()> {
+/// Puts a filter on the calling thread's system calls, and on those of the threads it starts. What it
+/// refuses goes to the kernel's log, if it `tells` and as far as `kernel.seccomp.actions_logged` says.
+pub(super) fn install(program: &BpfProgram, tells: bool) -> io::Result<()> {
+    let flags = if tells {
+        libc::SECCOMP_FILTER_FLAG_LOG
+    } else {
+        0
+    };
     let filter = libc::sock_fprog {
         len: u16::try_from(program.len()).map_err(io::Error::other)?,
         filter: program.as_ptr().cast::<libc::sock_filter>().cast_mut(),
@@ -26,7 +31,7 @@ pub(super) fn install(program: &BpfProgram) -> io::Result<()> {
         libc::syscall(
             libc::SYS_seccomp,
             libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_LOG,
+            flags,
             &raw const filter,
         )
     };
