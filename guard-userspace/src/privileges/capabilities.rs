@@ -81,6 +81,21 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_keeps_none_has_none_while_the_others_go_on() {
+        let before = caps::read(None, CapSet::Permitted).expect("ours");
+        let sets = [CapSet::Permitted, CapSet::Effective, CapSet::Inheritable];
+        std::thread::spawn(move || {
+            keep_none().expect("given up");
+            for set in sets {
+                assert!(caps::read(None, set).expect("its").is_empty(), "{set:?}");
+            }
+        })
+        .join()
+        .expect("the thread ends");
+        assert_eq!(caps::read(None, CapSet::Permitted).expect("ours"), before);
+    }
+
+    #[test]
     fn names_are_words() {
         assert_eq!(name(Capability::CAP_NET_ADMIN), "net_admin");
         assert_eq!(name(Capability::CAP_BPF), "bpf");

@@ -82,3 +82,6 @@ fn scopes() -> BitFlags<Scope> {
         Scope::Signal | Scope::AbstractUnixSocket
     }
 }
+
+#[cfg(test)]
+mod tests;
