@@ -13,7 +13,7 @@ use crate::config::Config;
 
 /// What is read of the system, where it is there: what the kernel tells, how names are looked up, the
 /// certificates of authorities, the time zone, and the C library's modules for these.
-const SYSTEM: [&str; 26] = [
+const SYSTEM: [&str; 27] = [
     "/proc",
     "/sys/class/net",
     "/sys/devices",
@@ -40,6 +40,7 @@ const SYSTEM: [&str; 26] = [
     "/usr/lib64",
     "/lib",
     "/lib64",
+    "/run/systemd/resolve",
 ];
 /// Which servers are asked for names.
 const RESOLVERS: &str = "/etc/resolv.conf";
