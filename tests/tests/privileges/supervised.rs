@@ -82,7 +82,7 @@ impl Supervised {
 #[test]
 fn the_supervisor_is_told_of_start_reloads_and_stop() -> Result<()> {
     let stage = Stage::new()?;
-    let supervised = Supervised::start(&stage)?;
+    let mut supervised = Supervised::start(&stage)?;
     let ready = supervised.news()?;
     assert_eq!(ready, "READY=1\nSTATUS=enforce: eth0 (native)\n");
     assert!(stage.server.xdp()?.is_some(), "attached before it says so");
@@ -104,18 +104,7 @@ fn the_supervisor_is_told_of_start_reloads_and_stop() -> Result<()> {
         assert_eq!(supervised.news()?, ready);
     }
 
-    supervised.agent.folder();
-    let Supervised {
-        mut agent,
-        socket,
-        config,
-    } = supervised;
-    agent.server().signal(Signal::SIGTERM)?;
-    let supervised = Supervised {
-        agent,
-        socket,
-        config,
-    };
+    supervised.agent.server().signal(Signal::SIGTERM)?;
     assert_eq!(supervised.news()?, "STOPPING=1\nSTATUS=stopping\n");
     let stopped = supervised.agent.wait(PATIENCE)?;
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());

@@ -74,8 +74,8 @@ fn nothing_new_is_listened_on_and_nobody_is_signalled() {
     let pid = Pid::from_raw(other.id().cast_signed());
     restricted(&Places::default(), |version| {
         TcpStream::connect(address).expect("calls go out");
-        let listened = TcpListener::bind("127.0.0.1:0").map_err(|error| error.kind());
-        assert_eq!(listened.err(), (version >= 4).then_some(PermissionDenied));
+        let another = TcpListener::bind("127.0.0.1:0").map_err(|error| error.kind());
+        assert_eq!(another.err(), (version >= 4).then_some(PermissionDenied));
         let signalled = kill(pid, Signal::SIGCONT);
         assert_eq!(signalled.err(), (version >= 6).then_some(Errno::EPERM));
     });
