@@ -233,7 +233,10 @@ fn now_ms() -> u64 {
 
 /// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.
 async fn look(agent: &Agent, blind: &mut bool) {
+    let program = agent.program_id();
     match interface::find(agent.interface_names()).await {
+        // A reload came in between: the program that was found is no stranger's, but the one before.
+        Ok(_) if agent.program_id() != program => {}
         Ok(found) => {
             agent.attend(&found);
             *blind = false;

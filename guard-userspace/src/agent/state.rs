@@ -129,6 +129,11 @@ impl Agent {
         self.lock().interfaces.detach();
     }
 
+    /// What the kernel calls the program in force.
+    pub(super) fn program_id(&self) -> u32 {
+        self.lock().kernel.program_id()
+    }
+
     /// The names of the interfaces.
     pub(super) fn interface_names(&self) -> &[String] {
         &self.names
