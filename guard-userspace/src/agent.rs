@@ -50,6 +50,7 @@ use crate::{
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
+    supervisor::{self, Heart},
 };
 
 pub use self::detach::detach;
@@ -67,7 +68,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
     let read = Stamps::of(flags.config.as_deref());
-    let mut files = FileWatch::new(flags.config.as_deref());
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
     doctor::demand_capabilities("guard run")?;
@@ -118,6 +118,9 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let rules = (rules, read);
     let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
     agent.settle(estate.as_ref())?;
+    agent.give_up_privileges()?;
+    // The thread that it starts has no more privileges than this one then.
+    let mut files = FileWatch::new(agent.flags.config.as_deref());
     agent.lock().look_for_administrators();
     info!(
         milliseconds = started.elapsed().as_millis() as u64,
@@ -129,8 +132,10 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     }
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims)?;
+    supervisor::ready(&agent.summary());
     let watches = (watch, &mut files);
     let ended = protect(&agent, events, watches, &mut stop, &mut hangup).await;
+    supervisor::stopping();
     // First, so that whoever takes the lock next finds the interfaces free.
     let on_stop = agent.end(ended);
     agent.end_bans();
@@ -211,6 +216,7 @@ async fn protect(
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut blind = false;
+    let mut heart = Heart::new();
     loop {
         tokio::select! {
             signal = stop.wait() => {
@@ -218,7 +224,10 @@ async fn protect(
                 info!(signal, "stopping");
                 return Ended::Told;
             }
-            _ = rounds.tick() => agent.ban(&events.drain(now_ms())),
+            _ = rounds.tick() => {
+                agent.ban(&events.drain(now_ms()));
+                heart.beat();
+            }
             _ = looks.tick() => {
                 agent.expire_entries();
                 agent.end_bans();

@@ -8,7 +8,7 @@ use std::io::{IsTerminal as _, stderr};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::LogFormat;
+use crate::{cli::LogFormat, privileges};
 
 /// Lines that wait for a slow reader, at most.
 const QUEUE: usize = 4096;
@@ -25,11 +25,12 @@ impl Log {
     /// is `info`. Call it once.
     #[must_use]
     pub fn start(format: LogFormat) -> Self {
-        let (queue, writer) = NonBlockingBuilder::default()
+        let builder = NonBlockingBuilder::default()
             .lossy(true)
             .buffered_lines_limit(QUEUE)
-            .thread_name("guard-log")
-            .finish(stderr());
+            .thread_name("guard-log");
+        // It starts before the agent gives up what it no longer needs, and needs none of it.
+        let (queue, writer) = privileges::unprivileged(|| builder.finish(stderr()));
         let dropped = queue.error_counter();
         let filter =
             EnvFilter::try_from_env("GUARD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));

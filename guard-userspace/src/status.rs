@@ -57,6 +57,9 @@ pub struct Status {
     /// Connections that made room for others before it was known what they are.
     #[serde(default)]
     pub connections_evicted: u64,
+    /// What the agent may do, beside what any process of its user may.
+    #[serde(default)]
+    pub privileges: PrivilegeStatus,
     /// Events of single packets.
     pub events: EventStatus,
     /// Lines of the log that were left out since nobody read it.
@@ -206,6 +209,21 @@ pub struct EventStatus {
     pub lost: u64,
 }
 
+/// What the agent has kept and given up, as the kernel says it of every thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct PrivilegeStatus {
+    /// Capabilities that it keeps, such as `net_admin`.
+    pub capabilities: Vec<String>,
+    /// Whether nothing is gained by executing a program.
+    pub no_new_privs: bool,
+    /// The version of landlock that keeps files out of reach; nothing where none does.
+    pub landlock: Option<u32>,
+    /// Whether system calls are refused.
+    pub seccomp: bool,
+    /// What could not be given up, or will be missed, a sentence each.
+    pub lacking: Vec<String>,
+}
+
 /// The packet path's clock.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ClockStatus {
@@ -316,6 +334,10 @@ impl Status {
             text,
             "\nevents: {emitted} logged, {suppressed} left out by sampling, {lost} lost"
         )?;
+        writeln!(text, "privileges: {}", self.privileges.render())?;
+        for lacking in &self.privileges.lacking {
+            writeln!(text, "  degraded: {lacking}")?;
+        }
         if self.log_lines_dropped > 0 {
             let lines = self.log_lines_dropped;
             writeln!(text, "log: {lines} lines left out, since nobody read it")?;
@@ -341,6 +363,30 @@ impl ProtectSelfStatus {
             writeln!(text, "  the SSH connection of {client} to {server}")?;
         }
         Ok(())
+    }
+}
+
+impl PrivilegeStatus {
+    /// `bpf, net_admin, perfmon; no_new_privs, landlock v7, seccomp`.
+    pub(crate) fn render(&self) -> String {
+        let landlock = self.landlock.map(|version| format!("landlock v{version}"));
+        let restrictions: Vec<String> = [
+            self.no_new_privs.then(|| "no_new_privs".to_owned()),
+            landlock,
+            self.seccomp.then(|| "seccomp".to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let or_none = |words: &[String]| match words {
+            [] => "none".to_owned(),
+            words => words.join(", "),
+        };
+        format!(
+            "{}; {}",
+            or_none(&self.capabilities),
+            or_none(&restrictions)
+        )
     }
 }
 
@@ -497,6 +543,20 @@ fn duration_text(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn privileges_are_a_line() {
+        let all = PrivilegeStatus {
+            capabilities: ["bpf", "net_admin", "perfmon"].map(str::to_owned).into(),
+            no_new_privs: true,
+            landlock: Some(7),
+            seccomp: true,
+            lacking: Vec::new(),
+        };
+        let line = "bpf, net_admin, perfmon; no_new_privs, landlock v7, seccomp";
+        assert_eq!(all.render(), line);
+        assert_eq!(PrivilegeStatus::default().render(), "none; none");
+    }
 
     #[test]
     fn durations_read_well() {

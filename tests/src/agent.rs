@@ -3,6 +3,7 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, SocketAddr},
+    os::unix::fs::chown,
     path::{Path, PathBuf},
     process::{Command, ExitStatus, Output},
     time::Duration,
@@ -92,6 +93,16 @@ impl Folder {
         self.scratch.join(name)
     }
 
+    /// Gives all of it to the user and group of this number, and the bpffs with it.
+    pub fn give_to(&self, id: u32) -> Result<()> {
+        let mounted = self.bpffs.parent().context("a bpffs is mounted")?;
+        for path in [self.scratch.path(), mounted] {
+            chown(path, Some(id), Some(id))
+                .with_context(|| format!("cannot give away {}", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// The paths below the pins' folder, in order, for a test that wants them gone.
     pub fn pins(&self) -> Vec<PathBuf> {
         let mut pins = Vec::new();
@@ -172,8 +183,9 @@ impl Agent {
         Ok(agent)
     }
 
-    /// Starts it by this command, with folders and flags added.
-    fn spawn_as(
+    /// Starts it by this command, with folders and flags added: one that becomes the agent, such as
+    /// `env` or `setpriv`.
+    pub fn spawn_as(
         namespace: &Namespace,
         folder: Folder,
         mut command: Command,
@@ -342,9 +354,16 @@ pub fn binary() -> Result<PathBuf> {
 }
 
 /// Keeps the caller's own `GUARD_…` variables, each of which is a flag, from the agent under test, and
-/// where the caller is.
+/// where the caller is, and who watches over it.
 pub fn without_settings(command: &mut Command) {
-    command.env_remove("SSH_CONNECTION");
+    for name in [
+        "SSH_CONNECTION",
+        "NOTIFY_SOCKET",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+    ] {
+        command.env_remove(name);
+    }
     let names = env::vars_os().map(|(name, _)| name);
     for name in names.filter(|name| name.to_string_lossy().starts_with("GUARD_")) {
         command.env_remove(name);

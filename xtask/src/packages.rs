@@ -52,6 +52,8 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ethtool", "ethtool", "the offloads of the veth pairs"),
     tool("bpftool", "bpftool", "programs taken off by hand"),
     tool("nsenter", "util-linux", "commands inside a namespace"),
+    tool("setpriv", "util-linux", "the agent as another user"),
+    tool("systemd-analyze", "systemd", "the judge of guard's unit"),
     tool("xz", "xz-utils", "archives of source packages"),
     tool("bzip2", "bzip2", "archives of source packages"),
     tool("tshark", "tshark", "another opinion of what captures hold"),

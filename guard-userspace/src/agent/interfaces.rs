@@ -370,16 +370,21 @@ pub(super) fn refuse_unfit(interface: &Interface, place: Option<&Place>) -> Resu
     if place.is_some_and(|place| left_on(place, interface).is_some()) {
         return Ok(());
     }
-    let program = xdp.program_name();
-    let hint = if program == PROGRAM {
-        "is another guard agent running?"
-    } else {
-        "guard never replaces a stranger's program."
+    let (id, mode) = (xdp.program_id, xdp.mode.name());
+    let (program, hint) = match xdp.program_name() {
+        // The kernel names programs of others to `CAP_SYS_ADMIN` only, which is given up.
+        name if name == "?" => (
+            format!("which root's `bpftool prog show id {id}` names"),
+            "guard never replaces a stranger's program.",
+        ),
+        name if name == PROGRAM => (format!("`{name}`"), "is another guard agent running?"),
+        name => (
+            format!("`{name}`"),
+            "guard never replaces a stranger's program.",
+        ),
     };
     bail!(
-        "{name} has an XDP program already, `{program}` (id {}, {}): {hint} Stop its owner, or \
-         detach it with `ip link set dev {name} xdp off`, or leave out this interface",
-        xdp.program_id,
-        xdp.mode.name(),
+        "{name} has an XDP program already, {program} (id {id}, {mode}): {hint} Stop its owner, or \
+         detach it with `ip link set dev {name} xdp off`, or leave out this interface"
     );
 }

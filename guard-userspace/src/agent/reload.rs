@@ -31,6 +31,7 @@ use crate::{
     entries::{Addition, Done, Edit, List, Listed},
     explanation::{Explanation, Matching},
     kernel::{Estate, NoRoom, Plan, Tick, measure_tick},
+    supervisor,
 };
 
 /// What every program of this agent has in common.
@@ -227,6 +228,16 @@ impl Agent {
     /// Reads the configuration again and puts it in force, whole and at one instant on each
     /// interface. With a trial it goes back by itself to the one of before, unless it is confirmed.
     pub(super) fn reload(&self, cause: Cause) -> Result<Done> {
+        supervisor::reloading();
+        let done = self.reload_now(cause);
+        supervisor::ready(&match &done {
+            Ok(_) => self.summary(),
+            Err(_) => format!("{}; the last configuration was refused", self.summary()),
+        });
+        done
+    }
+
+    fn reload_now(&self, cause: Cause) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
         // Before anything is read: what changes meanwhile counts as new.

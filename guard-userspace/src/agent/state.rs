@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     process,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -34,11 +34,12 @@ use crate::{
     findings::{Findings, Follower, Told},
     http::Source,
     interface::Interface,
-    kernel::{Kernel, Place, RuleCounts, forget_estate},
+    kernel::{Kernel, Mode, Place, RuleCounts, forget_estate},
     logging::DroppedLines,
+    privileges::{self, Places},
     status::{
-        ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, RuleStatus,
-        ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
+        ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, PrivilegeStatus,
+        RuleStatus, ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
     },
 };
 
@@ -54,6 +55,8 @@ pub(super) struct Agent {
     pub(super) feeds_changed: Notify,
     /// All lists are to be fetched now.
     pub(super) feeds_wanted: Notify,
+    /// What was given up, as soon as it is.
+    privileges: OnceLock<PrivilegeStatus>,
     inner: Mutex<Inner>,
 }
 
@@ -109,6 +112,7 @@ impl Agent {
             findings,
             feeds_changed: Notify::new(),
             feeds_wanted: Notify::new(),
+            privileges: OnceLock::new(),
             inner: Mutex::new(Inner {
                 interfaces,
                 kernel,
@@ -124,6 +128,28 @@ impl Agent {
                 bans_unsaved: false,
             }),
         })
+    }
+
+    /// Gives up every privilege that protecting and reloading do not take, for good.
+    pub(super) fn give_up_privileges(&self) -> Result<()> {
+        let inner = self.lock();
+        let handover = inner.kernel.private_place();
+        let places = Places::of(&inner.rules.config, self.flags.config.as_deref(), handover);
+        let given_up = privileges::give_up(&places)?;
+        // They are given up once.
+        self.privileges.set(given_up).unwrap_or_default();
+        Ok(())
+    }
+
+    /// How it protects, in a few words.
+    pub(super) fn summary(&self) -> String {
+        let inner = self.lock();
+        let each = inner.interfaces.iter().map(|guarded| {
+            let mode = guarded.mode().map_or("not attached", Mode::name);
+            format!("{} ({mode})", guarded.name)
+        });
+        let each: Vec<String> = each.collect();
+        format!("{}: {}", inner.mode_name(), each.join(", "))
     }
 
     /// `enforce` or `dry-run`.
@@ -232,6 +258,7 @@ impl Source for Agent {
             protect_self: inner.lifelines.status(),
             bans: inner.rules.over.bans.count(book::now()) as u64,
             warnings: inner.warnings(),
+            privileges: self.privileges.get().cloned().unwrap_or_default(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {
                 emitted: events.emitted,

@@ -11,6 +11,7 @@ use nix::sys::statvfs::{FsFlags, fstatvfs, statvfs};
 
 use super::units::Invalid;
 use super::{MAX_FEED_BYTES, MAX_FILE_BYTES};
+use crate::privileges;
 
 /// What a file must have been left alone for: the grain of the times that file systems keep, twice.
 const STILL: Duration = Duration::from_millis(20);
@@ -130,6 +131,11 @@ fn unreadable(path: &Path, kind: &Kind, error: &io::Error) -> Invalid {
     let shown = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => Invalid::new(format!("there is no file {shown}"), kind.missing),
+        io::ErrorKind::PermissionDenied if privileges::is_out_of_reach(path) => Invalid::new(
+            format!("{shown} lies outside of the folders that guard may read since it was started"),
+            "restart guard to have it read from there too (landlock cannot be widened), or put the \
+             file where the others are",
+        ),
         io::ErrorKind::PermissionDenied => Invalid::new(
             format!("{shown} may not be read"),
             "give this user permission to read it",

@@ -74,7 +74,8 @@ pub(crate) fn demand_capabilities(command: &str) -> Result<()> {
     let missing = missing_capabilities();
     ensure!(
         missing.is_empty(),
-        "`{command}` needs root, and this process has no {}: start it with sudo",
+        "`{command}` needs the capabilities CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON, and this process \
+         has no {}: start it as root, with sudo, or as a user that is given these three",
         missing.join(", ")
     );
     Ok(())
@@ -105,7 +106,8 @@ pub(super) fn privileges(missing: &[&str]) -> Check {
     Check::warn(
         "privileges",
         found,
-        "run `guard run`, and `guard doctor` for all it can say, as root",
+        "run `guard run` as root or with these capabilities, and `guard doctor` for all it can say as \
+         root",
     )
 }
 

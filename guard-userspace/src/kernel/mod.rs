@@ -14,7 +14,11 @@ mod plan;
 mod rules;
 mod startup;
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::{Context as _, Error, Result, bail};
 use aya::{
@@ -303,6 +307,12 @@ impl Kernel {
                 .context("the kernel does not run the program for what leaves")?;
         }
         Ok(())
+    }
+
+    /// Where it is pinned if nobody else can name that.
+    pub fn private_place(&self) -> Option<PathBuf> {
+        let place = self.place.as_ref().filter(|place| !place.is_lasting())?;
+        Some(place.path())
     }
 
     /// What the kernel calls the program that judges packets.

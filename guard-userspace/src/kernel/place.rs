@@ -142,7 +142,7 @@ impl Place {
         matches!(self.root, Root::Folder { .. })
     }
 
-    fn path(&self) -> PathBuf {
+    pub(super) fn path(&self) -> PathBuf {
         match &self.root {
             Root::Folder { path, .. } => path.clone(),
             Root::Private(fd) => PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd())),

@@ -191,7 +191,8 @@ fn an_interface_that_is_back_with_a_stranger_is_protected_when_the_stranger_has_
     server.ip("link set spare0 name eth0")?;
     server.ip("link set eth0 up")?;
     let deadline = Instant::now() + PATIENCE;
-    while !note(&agent)?.contains("`count_drop`") {
+    // The agent has given up what it takes to see a stranger's name.
+    while !note(&agent)?.contains("an XDP program already, which root's `bpftool prog show id ") {
         assert!(Instant::now() < deadline, "{}", note(&agent)?);
         thread::sleep(Duration::from_millis(20));
     }
