@@ -1,5 +1,6 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
+mod alerting;
 mod book;
 mod claims;
 mod interfaces;
@@ -202,6 +203,7 @@ async fn protect(
                 agent.end_bans();
                 agent.sweep();
                 look(agent, &mut blind).await;
+                agent.look_for_alerts();
             }
             // What goes wrong is said there; what was in force stays.
             _ = hangup.recv() => drop(agent.reload()),

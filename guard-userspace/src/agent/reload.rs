@@ -171,6 +171,7 @@ impl Agent {
         let renewed = self.renew(inner);
         if renewed.is_ok() {
             inner.loaded_at = SystemTime::now();
+            self.alerts.configure(&inner.rules.config.alerts);
         } else {
             inner.rules.config = old_config;
             inner.rules.over.ending = old_ending;

@@ -9,17 +9,20 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use guard_common::{
+    connection::Outcome,
     reason::{Reason, Verdict},
     wire::{Clock as ClockSource, Evicted},
 };
 use tracing::error;
 
 use super::{
+    alerting::Missing,
     book,
     interfaces::{Guarded, Interfaces},
     reload::{Clock, Over},
 };
 use crate::{
+    alerts::Alerts,
     cli::RunFlags,
     config::{Config, Encryption, Service},
     entries::{Banned, Done, Edit, Explanation, List, Listed, Unban},
@@ -35,6 +38,9 @@ use crate::{
     },
 };
 
+/// Sources that are named in the status.
+const BANNED_LAST: usize = 10;
+
 /// The agent while it protects. Dropping it detaches everything.
 pub(super) struct Agent {
     pub(super) flags: RunFlags,
@@ -43,6 +49,7 @@ pub(super) struct Agent {
     started: Instant,
     dropped_lines: DroppedLines,
     findings: Arc<Mutex<Findings>>,
+    pub(super) alerts: Alerts,
     inner: Mutex<Inner>,
 }
 
@@ -55,6 +62,8 @@ pub(super) struct Inner {
     pub(super) peers: Peers,
     pub(super) loaded_at: SystemTime,
     pub(super) reload_failed: bool,
+    /// Entries that are configured and not enforced.
+    pub(super) missing: Missing,
 }
 
 /// What is enforced.
@@ -75,9 +84,12 @@ impl Agent {
         findings: Arc<Mutex<Findings>>,
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, rules.config.xdp_mode)?;
+        let alerts = Alerts::new(&rules.config.state_dir);
+        alerts.configure(&rules.config.alerts);
         Ok(Self {
             flags,
             clock,
+            alerts,
             names: rules.config.interfaces.clone(),
             started: Instant::now(),
             dropped_lines,
@@ -89,6 +101,7 @@ impl Agent {
                 peers: Peers::default(),
                 loaded_at: SystemTime::now(),
                 reload_failed: false,
+                missing: Missing::default(),
             }),
         })
     }
@@ -142,8 +155,18 @@ impl Agent {
     }
 }
 
-impl Source for Agent {
-    fn status(&self) -> Result<Status> {
+/// How much of the state is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All that is told.
+    Whole,
+    /// What alerts need: of many services, reading all would take a while each second.
+    ForAlerts,
+}
+
+impl Agent {
+    /// The agent at this moment.
+    pub(super) fn snapshot(&self, extent: Extent) -> Result<Status> {
         let inner = self.lock();
         let events = inner.kernel.counters.events()?;
         Ok(Status {
@@ -164,12 +187,14 @@ impl Source for Agent {
                 .iter()
                 .zip(0..)
                 .map(|(service, position)| {
-                    service_status(&inner.kernel, &self.findings(), service, position)
+                    service_status(&inner.kernel, &self.findings(), service, position, extent)
                 })
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
             bans: inner.rules.over.bans.count(book::now()) as u64,
+            bans_begun: inner.rules.over.bans.begun(),
+            banned_last: inner.rules.over.bans.last(BANNED_LAST, book::now()),
             warnings: inner.warnings(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {
@@ -182,13 +207,24 @@ impl Source for Agent {
                 source: clock_name(self.clock.tick.clock),
                 tick_ns: self.clock.tick.ns,
             },
+            pinned: inner.kernel.is_pinned(),
             maps: inner.kernel.tables(),
             last_reload_failed: inner.reload_failed,
             config_loaded_at: inner
                 .loaded_at
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_secs()),
+            alerts: match extent {
+                Extent::Whole => self.alerts.status(),
+                Extent::ForAlerts => None,
+            },
         })
+    }
+}
+
+impl Source for Agent {
+    fn status(&self) -> Result<Status> {
+        self.snapshot(Extent::Whole)
     }
 
     fn reload(&self) -> Result<Done> {
@@ -274,7 +310,7 @@ impl Inner {
     }
 
     /// How many entries a list has, those of the running agent too.
-    fn configured(&self, list: List) -> usize {
+    pub(super) fn configured(&self, list: List) -> usize {
         let config = &self.rules.config;
         let configured = match list {
             List::Allow => config.allow.len(),
@@ -290,21 +326,25 @@ impl Inner {
     }
 
     /// How many entries the feeds have, each counted once.
-    fn listed_by_feeds(&self) -> usize {
+    pub(super) fn listed_by_feeds(&self) -> usize {
         let feeds = self.rules.config.feeds.iter();
         feeds.map(|feed| feed.nets.len()).sum()
     }
 
     fn rule_status(&self, in_force: RuleCounts) -> Vec<RuleStatus> {
-        let list = |name: &str, configured: usize, in_force| RuleStatus {
+        let missing = &self.missing;
+        let list = |name: &str, configured: usize, in_force, missing| RuleStatus {
             list: name.to_owned(),
             configured: configured as u64,
             in_force,
+            missing,
         };
+        let (allow, deny) = (self.configured(List::Allow), self.configured(List::Deny));
+        let feeds = self.listed_by_feeds();
         vec![
-            list("allow", self.configured(List::Allow), in_force.allow),
-            list("deny", self.configured(List::Deny), in_force.deny),
-            list("feed", self.listed_by_feeds(), in_force.feed),
+            list("allow", allow, in_force.allow, missing.allow),
+            list("deny", deny, in_force.deny, missing.deny),
+            list("feed", feeds, in_force.feed, missing.feed),
         ]
     }
 }
@@ -314,7 +354,9 @@ fn service_status(
     findings: &Findings,
     service: &Service,
     position: u32,
+    extent: Extent,
 ) -> Result<ServiceStatus> {
+    let is_read = |outcome| extent == Extent::Whole || outcome == Outcome::PlaintextServed;
     Ok(ServiceStatus {
         name: service.name.clone(),
         ports: service
@@ -335,6 +377,9 @@ fn service_status(
         on_plaintext: service.on_plaintext.name().to_owned(),
         strict: service.strict,
         connections: connections_by_word(|outcome, protocol| {
+            if !is_read(outcome) {
+                return Ok(0);
+            }
             kernel.counters.connections(position, outcome, protocol)
         })?,
         credentials: findings.credentials(&service.name),

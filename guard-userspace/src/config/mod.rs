@@ -14,10 +14,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub use self::alerts::{Receiver, Webhook};
 pub use self::problem::{ConfigErrors, Problem, Style};
 pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
 use crate::{cli::RunFlags, entries::List};
 
+mod alerts;
 mod feeds;
 pub mod list;
 mod problem;
@@ -25,6 +27,7 @@ mod rate;
 mod raw;
 mod resolve;
 mod schema;
+mod secrets;
 mod services;
 mod syntax;
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub const MAX_SERVICES: usize = 64;
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most feeds.
 pub const MAX_FEEDS: usize = 64;
+/// The most receivers of alerts.
+pub const MAX_RECEIVERS: usize = 16;
 /// The largest file of a feed, in bytes.
 pub const MAX_FEED_BYTES: u64 = 256 << 20;
 
@@ -75,6 +80,8 @@ pub struct Config {
     pub deny: Vec<Entry>,
     /// Lists of others, at most [`MAX_FEEDS`], names unique.
     pub feeds: Vec<Feed>,
+    /// Who is told of alerts, at most [`MAX_RECEIVERS`].
+    pub alerts: Vec<Receiver>,
 }
 
 impl Config {
@@ -148,6 +155,14 @@ impl Config {
                 summary,
                 ", {} {noun} with {entries} entries",
                 self.feeds.len()
+            );
+        }
+        for receiver in &self.alerts {
+            let _ = write!(
+                summary,
+                ", alerts to {} ({})",
+                receiver.webhook,
+                receiver.format.name()
             );
         }
         summary

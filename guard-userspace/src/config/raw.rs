@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::alerts::{self, RawReceiver};
 use super::feeds::{self, RawFeed};
 use super::problem::Problem;
 use super::rate::RateSetting;
@@ -29,6 +30,7 @@ pub(super) struct RawConfig {
     pub(super) allow: Vec<Entry>,
     pub(super) deny: Vec<Entry>,
     pub(super) feeds: Vec<RawFeed>,
+    pub(super) alerts: Vec<RawReceiver>,
 }
 
 /// What `[limits]` says.
@@ -114,6 +116,7 @@ impl RawConfig {
             allow: entries(walk, &top, "allow", &ALLOW),
             deny: entries(walk, &top, "deny", &DENY),
             feeds: feeds::read(walk, &top),
+            alerts: alerts::read(walk, &top),
         }
     }
 }

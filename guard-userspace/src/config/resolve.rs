@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::alerts;
 use super::feeds;
 use super::problem::{ConfigErrors, Problem};
 use super::rate::{MAX_UNITS, Rate, RateSetting};
@@ -163,6 +164,7 @@ fn layer(raw: RawConfig, folder: &Path, flags: &RunFlags, problems: &mut Vec<Pro
         allow: entries(raw.allow, &flags.allow),
         deny: entries(raw.deny, &flags.deny),
         feeds: feeds::load(raw.feeds, folder, problems),
+        alerts: alerts::load(raw.alerts, folder, problems),
     };
     feeds::refuse_too_many((&config.feeds, &config.allow, &config.deny), problems);
     config

@@ -9,7 +9,6 @@ use super::schema::{Section, Walk};
 /// Refuses what `section` asks for and nothing does yet.
 pub(super) fn refuse_top(walk: &mut Walk, section: &Section<'_, '_>) {
     refuse_unless(walk, section, "on_stop", &Today::Text("detach"));
-    refuse_unless(walk, section, "alert", &Today::Absent);
 }
 
 /// The same for a `[[service]]`.

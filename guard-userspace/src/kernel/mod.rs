@@ -275,6 +275,11 @@ impl Kernel {
         clock.set(0, now_ns, 0).context("setting CLOCK")
     }
 
+    /// Whether its maps are pinned.
+    pub fn is_pinned(&self) -> bool {
+        self.pins.is_some()
+    }
+
     /// How many rules the kernel holds.
     pub fn rules(&self) -> RuleCounts {
         self.rules.counts()
