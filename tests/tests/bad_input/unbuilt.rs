@@ -40,7 +40,7 @@ fn flags_are_refused_by_name() -> Result<()> {
 }
 
 /// A configuration that asks for it, and the option that must be named.
-const OPTIONS: [(&str, &str); 5] = [
+const OPTIONS: [(&str, &str); 4] = [
     ("on_stop = \"keep\"", "on_stop = \"keep\""),
     (
         "[[service]]\nname = \"a\"\nports = [1]\nopenapi = \"a.yaml\"",
@@ -54,7 +54,6 @@ const OPTIONS: [(&str, &str); 5] = [
         "[[feed]]\nname = \"a\"\nfile = \"/dev/null\"\nrefresh = \"1h\"",
         "feed.refresh",
     ),
-    ("[[alert]]\nwebhook = \"http://127.0.0.1/\"", "alert"),
 ];
 
 #[test]
