@@ -1,5 +1,6 @@
 //! `guard run`: load, attach, protect and serve until told to stop.
 
+mod alerting;
 mod book;
 mod claims;
 mod detach;
@@ -237,6 +238,7 @@ async fn protect(
                     return Ended::Unconfirmed;
                 }
                 look(agent, &mut blind).await;
+                agent.look_for_alerts();
             }
             // What goes wrong is said there; what was in force stays.
             _ = hangup.recv() => drop(agent.reload(Cause::Asked(Reload::default()))),

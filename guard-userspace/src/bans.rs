@@ -1,6 +1,6 @@
 //! Sources that are banned for having stayed over their limit, and those that were.
 
-use std::{collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, net::IpAddr, path::Path, time::Duration};
 
 use anyhow::Result;
 use guard_common::wire::{Rule, RuleWord};
@@ -29,6 +29,8 @@ pub(crate) struct Bans {
     records: BTreeMap<IpNet, Record>,
     /// Who was unbanned by hand, and is not banned again before then.
     pardoned: BTreeMap<IpNet, u64>,
+    /// Bans that have begun since the agent started.
+    begun: u64,
     /// Up to when the ends of bans have been seen to.
     seen: u64,
     /// Whether the file does not say what is here.
@@ -140,6 +142,7 @@ impl Bans {
             times,
         };
         self.records.insert(source, record);
+        self.begun += 1;
         self.unsaved = true;
         Some(lasts)
     }
@@ -240,6 +243,24 @@ impl Bans {
     pub(crate) fn around(&self, address: IpAddr, now: u64) -> Option<Banned> {
         let mut banned = self.list(now).into_iter();
         banned.find(|banned| banned.source.contains(&address))
+    }
+
+    /// Bans that have begun since the agent started.
+    pub(crate) fn begun(&self) -> u64 {
+        self.begun
+    }
+
+    /// Those who were banned last, newest first.
+    pub(crate) fn last(&self, most: usize, now: u64) -> Vec<Banned> {
+        let mut banned = self.list(now);
+        let newest_first = |banned: &Banned| (Reverse(banned.since), banned.source);
+        if banned.len() > most {
+            // There may be very many.
+            banned.select_nth_unstable_by_key(most, newest_first);
+            banned.truncate(most);
+        }
+        banned.sort_by_key(newest_first);
+        banned
     }
 
     /// Everybody who is banned.

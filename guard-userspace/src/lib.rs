@@ -2,6 +2,7 @@
 #![deny(unsafe_code)]
 
 pub mod agent;
+pub mod alerts;
 mod bans;
 pub mod cli;
 pub mod client;

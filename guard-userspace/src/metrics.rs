@@ -1,10 +1,13 @@
 //! The status as Prometheus metrics. `docs/METRICS.md` is the user's side of it.
 
+mod alerts;
+
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use guard_common::connection::Outcome;
 use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
+use self::alerts::AlertFamilies;
 use crate::status::{InterfaceStatus, ServiceStatus, Status};
 
 /// The exposition of `status`.
@@ -41,6 +44,7 @@ struct Families {
     reload_successful: IntGaugeVec,
     reload_timestamp: IntGaugeVec,
     build_info: IntGaugeVec,
+    alerts: AlertFamilies,
 }
 
 impl Families {
@@ -141,6 +145,7 @@ impl Families {
                 &[],
             )?,
             build_info: gauge("guard_build_info", "Always 1.", &["version"])?,
+            alerts: AlertFamilies::new(&registry)?,
             registry,
         })
     }
@@ -204,6 +209,9 @@ impl Families {
             .with_label_values(NONE)
             .set(gauge_value(status.config_loaded_at));
         self.build_info.with_label_values(&[&status.version]).set(1);
+        if let Some(status) = &status.alerts {
+            self.alerts.fill(status);
+        }
     }
 
     fn fill_service(&self, service: &ServiceStatus) {

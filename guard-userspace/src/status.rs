@@ -15,7 +15,11 @@ use guard_common::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{entries::time_text, ssh::Connection};
+pub use crate::alerts::status::{ActiveAlert, AlertStatus, ReceiverStatus};
+use crate::{
+    entries::{Banned, time_text},
+    ssh::Connection,
+};
 
 /// The agent at one moment.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -51,6 +55,12 @@ pub struct Status {
     /// Sources that are banned.
     #[serde(default)]
     pub bans: u64,
+    /// Bans that have begun since the agent started.
+    #[serde(default)]
+    pub bans_begun: u64,
+    /// The sources that were banned last, newest first: up to ten.
+    #[serde(default)]
+    pub banned_last: Vec<Banned>,
     /// Rules that are against this host or those who administer it, a sentence each.
     #[serde(default)]
     pub warnings: Vec<String>,
@@ -66,6 +76,9 @@ pub struct Status {
     pub log_lines_dropped: u64,
     /// The packet path's clock.
     pub clock: ClockStatus,
+    /// Whether the kernel side is pinned on a BPF file system.
+    #[serde(default = "yes")]
+    pub pinned: bool,
     /// Tables of the kernel side.
     pub maps: Vec<MapStatus>,
     /// Every feed.
@@ -79,6 +92,13 @@ pub struct Status {
     pub last_reload_error: Option<String>,
     /// When the configuration in force was taken, in seconds since 1970.
     pub config_loaded_at: u64,
+    /// What is told to whoever is to be alerted; nothing where nobody is.
+    #[serde(default)]
+    pub alerts: Option<AlertStatus>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// An interface.
@@ -183,6 +203,10 @@ pub struct RuleStatus {
     pub configured: u64,
     /// Entries that the kernel holds.
     pub in_force: u64,
+    /// Entries for whose network nothing at all is in force, neither they nor what goes before them.
+    /// Counted while alerts are configured.
+    #[serde(default)]
+    pub missing: u64,
 }
 
 /// What passes where it would be refused, since this host lives by it.
@@ -302,9 +326,13 @@ impl Status {
             )
         )?;
         for list in &self.rules {
+            let missing = match list.missing {
+                0 => String::new(),
+                missing => format!(", {missing} MISSING in the kernel: `guard reload`"),
+            };
             writeln!(
                 text,
-                "{}: {} in force of {} configured",
+                "{}: {} in force of {} configured{missing}",
                 list.list, list.in_force, list.configured
             )?;
         }
@@ -342,7 +370,10 @@ impl Status {
             let lines = self.log_lines_dropped;
             writeln!(text, "log: {lines} lines left out, since nobody read it")?;
         }
-        Ok(())
+        match &self.alerts {
+            Some(alerts) => alerts.render_into(text),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Real servers to protect.
 
+pub mod alertmanager;
 pub mod haproxy;
 pub mod openssl;
 pub mod postgres;

@@ -73,6 +73,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ssh", "openssh-client", "its clients"),
     tool("h2load", "nghttp2-client", "many clients of HTTP/2"),
     tool("wrk", "wrk", "many clients of HTTP/1.1"),
+    tool(
+        "prometheus-alertmanager",
+        "prometheus-alertmanager",
+        "a receiver of alerts",
+    ),
 ];
 
 /// What the full tests run beside that.
@@ -95,6 +100,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("postgresql", "postgresql"),
     ("openssh-server", "ssh"),
+    ("prometheus-alertmanager", "prometheus-alertmanager"),
 ];
 
 const fn package(name: &'static str, purpose: &'static str) -> Package {

@@ -322,6 +322,7 @@ impl Agent {
             return Err((Box::new(refused), error));
         }
         inner.loaded_at = SystemTime::now();
+        self.alerts.configure(&inner.rules.config.alerts);
         Ok(before)
     }
 

@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use guard_common::{
+    connection::Outcome,
     reason::{Reason, Verdict},
     wire::Evicted,
 };
@@ -16,7 +17,9 @@ use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
-    Ended, book,
+    Ended,
+    alerting::Missing,
+    book,
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
     lifelines::Lifelines,
@@ -26,6 +29,7 @@ use super::{
     watch::Stamps,
 };
 use crate::{
+    alerts::Alerts,
     cli::RunFlags,
     config::{Config, OnStop, Service},
     control::{Bypass, Reload},
@@ -43,6 +47,9 @@ use crate::{
     },
 };
 
+/// Sources that are named in the status.
+const BANNED_LAST: usize = 10;
+
 /// The agent while it protects. Dropping it detaches everything.
 pub(super) struct Agent {
     pub(super) flags: RunFlags,
@@ -57,6 +64,7 @@ pub(super) struct Agent {
     pub(super) feeds_wanted: Notify,
     /// What was given up, as soon as it is.
     privileges: OnceLock<PrivilegeStatus>,
+    pub(super) alerts: Alerts,
     inner: Mutex<Inner>,
 }
 
@@ -82,6 +90,8 @@ pub(super) struct Inner {
     pub(super) moment: Moment,
     /// Whether it was said that bans cannot be written down.
     pub(super) bans_unsaved: bool,
+    /// Entries that are configured and not enforced.
+    pub(super) missing: Missing,
 }
 
 /// What is enforced.
@@ -103,9 +113,12 @@ impl Agent {
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, &rules.config)?;
         let fetches = Fetches::load(&rules.config);
+        let alerts = Alerts::new(&rules.config.state_dir);
+        alerts.configure(&rules.config.alerts);
         Ok(Self {
             flags,
             clock,
+            alerts,
             names: rules.config.interfaces.clone(),
             started: Instant::now(),
             dropped_lines,
@@ -126,6 +139,7 @@ impl Agent {
                 fetches,
                 moment: Moment::now(),
                 bans_unsaved: false,
+                missing: Missing::default(),
             }),
         })
     }
@@ -225,8 +239,18 @@ impl Agent {
     }
 }
 
-impl Source for Agent {
-    fn status(&self) -> Result<Status> {
+/// How much of the state is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// All that is told.
+    Whole,
+    /// What alerts need: of many services, reading all would take a while each second.
+    ForAlerts,
+}
+
+impl Agent {
+    /// The agent at this moment.
+    pub(super) fn snapshot(&self, extent: Extent) -> Result<Status> {
         let inner = self.lock();
         let events = inner.kernel.counters.events()?;
         Ok(Status {
@@ -250,13 +274,15 @@ impl Source for Agent {
                 .iter()
                 .zip(0..)
                 .map(|(service, position)| {
-                    service_status(&inner.kernel, &self.findings(), service, position)
+                    service_status(&inner.kernel, &self.findings(), service, position, extent)
                 })
                 .collect::<Result<_>>()?,
             limits: serde_json::to_value(inner.rules.config.limits).context("the limits")?,
             rules: inner.rule_status(inner.kernel.rules()),
             protect_self: inner.lifelines.status(),
             bans: inner.rules.over.bans.count(book::now()) as u64,
+            bans_begun: inner.rules.over.bans.begun(),
+            banned_last: inner.rules.over.bans.last(BANNED_LAST, book::now()),
             warnings: inner.warnings(),
             privileges: self.privileges.get().cloned().unwrap_or_default(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
@@ -270,6 +296,7 @@ impl Source for Agent {
                 source: self.clock.tick.clock.name().to_owned(),
                 tick_ns: self.clock.tick.ns,
             },
+            pinned: inner.kernel.is_pinned(),
             maps: inner.kernel.tables(),
             feeds: inner
                 .fetches
@@ -277,7 +304,17 @@ impl Source for Agent {
             last_reload_failed: inner.refusal.is_some(),
             last_reload_error: inner.refusal.clone(),
             config_loaded_at: inner.loaded_at(),
+            alerts: match extent {
+                Extent::Whole => self.alerts.status(),
+                Extent::ForAlerts => None,
+            },
         })
+    }
+}
+
+impl Source for Agent {
+    fn status(&self) -> Result<Status> {
+        self.snapshot(Extent::Whole)
     }
 
     fn reload(&self, reload: Reload) -> Result<Done> {
@@ -382,7 +419,7 @@ impl Inner {
     }
 
     /// How many entries a list has, those of the running agent too.
-    fn configured(&self, list: List) -> usize {
+    pub(super) fn configured(&self, list: List) -> usize {
         let config = &self.rules.config;
         let configured = match list {
             List::Allow => config.allow.len(),
@@ -392,21 +429,25 @@ impl Inner {
     }
 
     /// How many entries the feeds have, each counted once.
-    fn listed_by_feeds(&self) -> usize {
+    pub(super) fn listed_by_feeds(&self) -> usize {
         let feeds = self.rules.config.feeds.iter();
         feeds.map(|feed| feed.nets.len()).sum()
     }
 
     fn rule_status(&self, in_force: RuleCounts) -> Vec<RuleStatus> {
-        let list = |name: &str, configured: usize, in_force| RuleStatus {
+        let missing = &self.missing;
+        let list = |name: &str, configured: usize, in_force, missing| RuleStatus {
             list: name.to_owned(),
             configured: configured as u64,
             in_force,
+            missing,
         };
+        let (allow, deny) = (self.configured(List::Allow), self.configured(List::Deny));
+        let feeds = self.listed_by_feeds();
         vec![
-            list("allow", self.configured(List::Allow), in_force.allow),
-            list("deny", self.configured(List::Deny), in_force.deny),
-            list("feed", self.listed_by_feeds(), in_force.feed),
+            list("allow", allow, in_force.allow, missing.allow),
+            list("deny", deny, in_force.deny, missing.deny),
+            list("feed", feeds, in_force.feed, missing.feed),
         ]
     }
 }
@@ -416,7 +457,9 @@ fn service_status(
     findings: &Findings,
     service: &Service,
     position: u32,
+    extent: Extent,
 ) -> Result<ServiceStatus> {
+    let is_read = |outcome| extent == Extent::Whole || outcome == Outcome::PlaintextServed;
     Ok(ServiceStatus {
         name: service.name.clone(),
         ports: service
@@ -432,6 +475,9 @@ fn service_status(
         on_plaintext: service.on_plaintext.name().to_owned(),
         strict: service.strict,
         connections: connections_by_word(|outcome, protocol| {
+            if !is_read(outcome) {
+                return Ok(0);
+            }
             kernel.counters.connections(position, outcome, protocol)
         })?,
         openapi: service.openapi.as_ref().map(|document| DocumentStatus {

@@ -104,6 +104,7 @@ fn every_flag_reaches_the_configuration() {
             { "cidr": "198.51.100.1/32", "reason": null },
         ],
         "feeds": [],
+        "alerts": [],
     });
     assert_eq!(json, expected);
 }

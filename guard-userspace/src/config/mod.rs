@@ -15,6 +15,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Serialize, Serializer};
 
+pub use self::alerts::{Receiver, Webhook};
 pub(crate) use self::feeds::copy_name;
 pub use self::openapi::Document;
 pub use self::problem::{ConfigErrors, Problem, Style};
@@ -22,6 +23,7 @@ pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
 pub use self::url::FeedUrl;
 use crate::{cli::RunFlags, entries::List};
 
+mod alerts;
 mod feeds;
 mod files;
 pub mod list;
@@ -31,11 +33,11 @@ mod rate;
 mod raw;
 mod resolve;
 mod schema;
+mod secrets;
 mod services;
 mod syntax;
 #[cfg(test)]
 mod tests;
-mod unbuilt;
 pub mod units;
 mod url;
 
@@ -47,6 +49,8 @@ pub const MAX_SERVICES: usize = 64;
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most feeds.
 pub const MAX_FEEDS: usize = 64;
+/// The most receivers of alerts.
+pub const MAX_RECEIVERS: usize = 16;
 /// The largest file of a feed, in bytes.
 pub const MAX_FEED_BYTES: u64 = 256 << 20;
 
@@ -89,6 +93,8 @@ pub struct Config {
     pub deny: Vec<Entry>,
     /// Lists of others, at most [`MAX_FEEDS`], names unique.
     pub feeds: Vec<Feed>,
+    /// Who is told of alerts, at most [`MAX_RECEIVERS`].
+    pub alerts: Vec<Receiver>,
 }
 
 impl Config {
@@ -183,6 +189,14 @@ impl Config {
                 "operations"
             };
             let _ = write!(summary, ", {operations} documented {noun}");
+        }
+        for receiver in &self.alerts {
+            let _ = write!(
+                summary,
+                ", alerts to {} ({})",
+                receiver.webhook,
+                receiver.format.name()
+            );
         }
         summary
     }

@@ -11,7 +11,7 @@ use serde::ser::SerializeStruct as _;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 
-use super::units::Invalid;
+use super::{secrets, units::Invalid};
 use crate::printable;
 
 /// Problems that are kept; the rest is counted.
@@ -52,7 +52,9 @@ pub enum Style {
 }
 
 impl ConfigErrors {
-    pub(super) fn new(name: String, text: String, mut problems: Vec<Problem>) -> Self {
+    pub(super) fn new(name: String, mut text: String, mut problems: Vec<Problem>) -> Self {
+        // It is shown to whoever asks for a reload, and in the log.
+        text = secrets::masked(&text);
         // What no one place is to blame for comes last.
         problems.sort_by_key(|problem| problem.span.as_ref().map_or(usize::MAX, |s| s.start));
         let more = problems.len().saturating_sub(KEPT);

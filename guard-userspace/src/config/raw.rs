@@ -7,6 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::{DeTable, DeValue};
 
+use super::alerts::{self, RawReceiver};
 use super::feeds::{self, RawFeed};
 use super::problem::Problem;
 use super::rate::RateSetting;
@@ -14,7 +15,7 @@ use super::schema::{
     AGGREGATE, ALLOW, BAN, DENY, Kind, LIMITS, Located, PROTOCOL, Section, Span, TOP, Walk,
 };
 use super::services::{self, RawService};
-use super::{Entry, MAX_INTERFACES, OnStop, XdpMode, syntax, unbuilt, units};
+use super::{Entry, MAX_INTERFACES, OnStop, XdpMode, syntax, units};
 
 /// What a file says; a key it leaves out is `None`.
 #[derive(Default)]
@@ -30,6 +31,7 @@ pub(super) struct RawConfig {
     pub(super) allow: Vec<Entry>,
     pub(super) deny: Vec<Entry>,
     pub(super) feeds: Vec<RawFeed>,
+    pub(super) alerts: Vec<RawReceiver>,
 }
 
 /// What `[limits]` says.
@@ -96,7 +98,6 @@ pub(super) fn parse(text: &str) -> (RawConfig, Vec<Problem>) {
 impl RawConfig {
     fn read(walk: &mut Walk, table: &DeTable<'_>, span: Span) -> Self {
         let top = walk.section(table, span, &TOP);
-        unbuilt::refuse_top(walk, &top);
         Self {
             interfaces: interfaces(walk, &top),
             xdp_mode: walk
@@ -116,6 +117,7 @@ impl RawConfig {
             allow: entries(walk, &top, "allow", &ALLOW),
             deny: entries(walk, &top, "deny", &DENY),
             feeds: feeds::read(walk, &top),
+            alerts: alerts::read(walk, &top),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::alerts;
 use super::feeds::{self, Places};
 use super::problem::{ConfigErrors, Problem};
 use super::rate::{MAX_UNITS, Rate, RateSetting};
@@ -191,6 +192,7 @@ fn layer(
         allow: entries(raw.allow, &flags.allow),
         deny: entries(raw.deny, &flags.deny),
         feeds: feeds::load(raw.feeds, places, problems),
+        alerts: alerts::load(raw.alerts, places.folder, problems),
     };
     feeds::refuse_too_many((&config.feeds, &config.allow, &config.deny), problems);
     config

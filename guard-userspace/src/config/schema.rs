@@ -251,7 +251,7 @@ fn unknown_key_help(key: &str, kind: &Kind) -> String {
 const FLAGS_ONLY: [&str; 5] = ["socket", "state_dir", "bpffs", "log_format", "confirm"];
 
 /// Every kind of table, in the order of the contract.
-const KINDS: [&Kind; 10] = [
+const KINDS: [&Kind; 11] = [
     &TOP,
     &LIMITS,
     &AGGREGATE,
@@ -262,6 +262,7 @@ const KINDS: [&Kind; 10] = [
     &ALLOW,
     &DENY,
     &FEED,
+    &ALERT,
 ];
 
 pub(super) const TOP: Kind = Kind {
@@ -336,4 +337,8 @@ pub(super) const DENY: Kind = Kind {
 pub(super) const FEED: Kind = Kind {
     name: "[[feed]]",
     keys: &["name", "file", "url", "refresh", "everyone"],
+};
+pub(super) const ALERT: Kind = Kind {
+    name: "[[alert]]",
+    keys: &["webhook", "format", "rules", "token_file"],
 };

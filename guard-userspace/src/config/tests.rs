@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod alerts;
 mod bad;
 mod feeds;
 

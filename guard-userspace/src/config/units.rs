@@ -391,21 +391,26 @@ pub fn reason(text: &str) -> Result<String, Invalid> {
 }
 
 /// `text` as a message may show it: on one line, escaped, and cut when it is long.
-pub(super) fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     const LONGEST: usize = 60;
+    excerpt(text, LONGEST)
+}
+
+/// The same, cut after so many characters.
+pub(crate) fn excerpt(text: &str, longest: usize) -> String {
     let mut shown: String = text
         .chars()
-        .take(LONGEST)
+        .take(longest)
         .flat_map(char::escape_debug)
         .collect();
-    if text.chars().nth(LONGEST).is_some() {
+    if text.chars().nth(longest).is_some() {
         shown.push_str("...");
     }
     shown
 }
 
 /// Reads one of `choices` by its name.
-pub(super) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Invalid> {
+pub(crate) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Result<T, Invalid> {
     if let Some((_, value)) = choices.iter().find(|(name, _)| *name == text) {
         return Ok(*value);
     }

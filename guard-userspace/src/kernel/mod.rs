@@ -326,6 +326,11 @@ impl Kernel {
         clock.set(0, now_ns, 0).context("setting CLOCK")
     }
 
+    /// Whether its maps are pinned where others find them.
+    pub fn is_pinned(&self) -> bool {
+        self.place.as_ref().is_some_and(|place| place.is_lasting())
+    }
+
     /// How many rules the kernel holds.
     pub fn rules(&self) -> RuleCounts {
         self.rules.counts()

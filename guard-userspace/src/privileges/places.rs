@@ -75,7 +75,9 @@ impl Places {
             let document = service.openapi.as_ref()?;
             Some(document.file.as_path())
         });
-        let named = file.into_iter().chain(feeds).chain(documents);
+        let tokens = config.alerts.iter();
+        let tokens = tokens.filter_map(|receiver| receiver.token_file.as_deref());
+        let named = file.into_iter().chain(feeds).chain(documents).chain(tokens);
         let configured: Vec<PathBuf> = named.map(Path::to_owned).collect();
         let mut read: Vec<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
         read.extend(

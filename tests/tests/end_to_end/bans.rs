@@ -33,13 +33,13 @@ const CONFIGURATION: &str = r#"
 "#;
 
 /// Connections of one source that send all they can.
-struct Greedy {
+pub(crate) struct Greedy {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Greedy {
-    fn start(site: &Site) -> Result<Self> {
+    pub(crate) fn start(site: &Site) -> Result<Self> {
         let address = SocketAddr::new(SERVER.into(), SINK);
         let listener = site
             .stage

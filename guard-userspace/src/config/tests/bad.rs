@@ -400,12 +400,6 @@ pub(super) const BAD: &[Bad] = &[
         "put the document there",
     ),
     (
-        "[[alert]]\nwebhook = \"x\"",
-        (1, 3),
-        "`alert` is not built yet",
-        "remove it",
-    ),
-    (
         "[[deny]]\ncidr = \"10.0.0.1\"\nexpires = \"2027-01-01\"",
         (3, 11),
         "`2027-01-01` is not a time",
