@@ -71,6 +71,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ssh", "openssh-client", "its clients"),
     tool("h2load", "nghttp2-client", "many clients of HTTP/2"),
     tool("wrk", "wrk", "many clients of HTTP/1.1"),
+    tool(
+        "prometheus",
+        "prometheus",
+        "whoever scrapes guard, and checks of what it says",
+    ),
 ];
 
 /// What the full tests run beside that.
@@ -93,6 +98,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("postgresql", "postgresql"),
     ("openssh-server", "ssh"),
+    ("prometheus", "prometheus"),
 ];
 
 const fn package(name: &'static str, purpose: &'static str) -> Package {
