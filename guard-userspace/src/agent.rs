@@ -225,9 +225,10 @@ fn now_ms() -> u64 {
 
 /// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.
 async fn look(agent: &Agent, blind: &mut bool) {
+    let program_id = agent.program_id();
     match interface::find(agent.interface_names()).await {
         Ok(found) => {
-            agent.attend(&found);
+            agent.attend(&found, program_id);
             *blind = false;
             if let Ok(own) = own_addresses(&found).await {
                 agent.protect_own(own);

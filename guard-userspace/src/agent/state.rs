@@ -113,11 +113,21 @@ impl Agent {
         self.lock().interfaces.gone(index);
     }
 
-    /// Compares with the interfaces there are, and protects what can be protected.
-    pub(super) fn attend(&self, found: &[Interface]) {
+    /// What the kernel calls the program in force.
+    pub(super) fn program_id(&self) -> u32 {
+        self.lock().kernel.program_id()
+    }
+
+    /// Compares with the interfaces that were found, and protects what can be protected. `program_id`
+    /// is that of the program in force before they were looked up: has a reload replaced it since,
+    /// they may show either, and say nothing of who took what off. The next look will.
+    pub(super) fn attend(&self, found: &[Interface], program_id: u32) {
         let Inner {
             interfaces, kernel, ..
         } = &mut *self.lock();
+        if kernel.program_id() != program_id {
+            return;
+        }
         interfaces.attend(kernel, found, Instant::now());
     }
 
