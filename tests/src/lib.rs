@@ -22,6 +22,7 @@ mod object;
 pub mod pcap;
 pub mod process;
 pub mod prometheus;
+pub mod remains;
 mod scheduling;
 pub mod scratch;
 pub mod servers;
