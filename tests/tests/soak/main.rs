@@ -21,7 +21,7 @@ use self::run::{Plan, soak};
 fn three_minutes_of_floods_reloads_and_kills_leak_nothing() -> Result<()> {
     soak(&Plan {
         killing: Duration::from_secs(110),
-        living: Duration::from_secs(60),
+        living: Duration::from_mins(1),
         growth_bytes: 8 << 20,
     })
 }
