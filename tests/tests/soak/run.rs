@@ -1,8 +1,8 @@
 //! One run: an agent is killed and started again and again, then lives on; then all is counted.
 
 use std::{
-    collections::BTreeSet,
     env,
+    ffi::{OsStr, OsString},
     path::PathBuf,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -53,7 +53,7 @@ pub(crate) struct Plan {
 struct Load {
     resident_bytes: u64,
     files: usize,
-    pins: BTreeSet<PathBuf>,
+    pins: Vec<OsString>,
     attached: usize,
 }
 
@@ -192,7 +192,7 @@ impl Agents<'_> {
             Ok(Load {
                 resident_bytes: resident_bytes(pid)?,
                 files: open_files(pid)?,
-                pins: agent.folder().pins().into_iter().collect(),
+                pins: names_of(&agent.folder().pins()),
                 attached: attached_programs(self.stage.host())?,
             })
         })
@@ -216,6 +216,14 @@ impl Agents<'_> {
         ensure!(pins.is_empty(), "{pins:?} stay");
         self.held.wait_until_gone_but(&Held::default())
     }
+}
+
+/// The names of pins, in order; their folders change with each program.
+fn names_of(pins: &[PathBuf]) -> Vec<OsString> {
+    let names = pins.iter().filter_map(|pin| pin.file_name());
+    let mut names: Vec<_> = names.map(OsStr::to_owned).collect();
+    names.sort();
+    names
 }
 
 /// Programs on the interfaces of a namespace.
