@@ -1,19 +1,21 @@
 //! The status as Prometheus metrics. `docs/METRICS.md` is the user's side of it.
 
 mod alerts;
+mod process;
+mod traffic;
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use guard_common::connection::Outcome;
 use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 
-use self::alerts::AlertFamilies;
-use crate::status::{InterfaceStatus, ServiceStatus, Status};
+use self::{alerts::AlertFamilies, traffic::Traffic};
+use crate::status::Status;
 
 /// The exposition of `status`.
 pub(crate) fn render(status: &Status) -> Result<Bytes> {
     let families = Families::new()?;
     families.fill(status);
+    process::register(&families.registry)?;
     let mut text = Vec::new();
     TextEncoder::new()
         .encode(&families.registry.gather(), &mut text)
@@ -24,15 +26,11 @@ pub(crate) fn render(status: &Status) -> Result<Bytes> {
 /// Every family, empty. The kernel holds the true counts, so each scrape starts from nothing.
 struct Families {
     registry: Registry,
-    packets: IntCounterVec,
-    bytes: IntCounterVec,
-    connections: IntCounterVec,
+    traffic: Traffic,
     evicted: IntCounterVec,
-    credentials: IntCounterVec,
-    tls: IntCounterVec,
     events: IntCounterVec,
     log_lines_dropped: IntCounterVec,
-    attached: IntGaugeVec,
+    dry_run: IntGaugeVec,
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
     bans: IntGaugeVec,
@@ -50,46 +48,14 @@ struct Families {
 impl Families {
     fn new() -> Result<Self> {
         let registry = Registry::new();
-        let counter = |name: &str, help: &str, labels: &[&str]| -> Result<IntCounterVec> {
-            let family = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        };
-        let gauge = |name: &str, help: &str, labels: &[&str]| -> Result<IntGaugeVec> {
-            let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(family.clone()))?;
-            Ok(family)
-        };
+        let counter = |name, help, labels| counter(&registry, name, help, labels);
+        let gauge = |name, help, labels| gauge(&registry, name, help, labels);
         Ok(Self {
-            packets: counter(
-                "guard_packets_total",
-                "Packets by what was done with them and why.",
-                &["iface", "verdict", "reason"],
-            )?,
-            bytes: counter(
-                "guard_bytes_total",
-                "Bytes of those packets: link-layer header and IP packet.",
-                &["iface", "verdict", "reason"],
-            )?,
-            connections: counter(
-                "guard_connections_total",
-                "Connections by whether they are encrypted.",
-                &["service", "direction", "verdict"],
-            )?,
+            traffic: Traffic::new(&registry)?,
             evicted: counter(
                 "guard_connections_evicted_total",
                 "Connections that made room for others before it was known what they are.",
                 &[],
-            )?,
-            credentials: counter(
-                "guard_credentials_exposed_total",
-                "Credentials seen in clear: at least so many, since requests are sampled.",
-                &["service", "scheme"],
-            )?,
-            tls: counter(
-                "guard_tls_handshakes_sampled_total",
-                "Sampled TLS handshakes by negotiated version.",
-                &["service", "version"],
             )?,
             events: counter(
                 "guard_events_total",
@@ -101,10 +67,10 @@ impl Families {
                 "Lines of the log that were left out since nobody read it.",
                 &[],
             )?,
-            attached: gauge(
-                "guard_xdp_attached",
-                "Whether the program is attached to the interface in this mode.",
-                &["iface", "mode"],
+            dry_run: gauge(
+                "guard_dry_run",
+                "Whether nothing is dropped, and only counted as what would have been.",
+                &[],
             )?,
             rules: gauge("guard_rules", "Rules in force in the kernel.", &["list"])?,
             rules_configured: gauge("guard_rules_configured", "Rules configured.", &["list"])?,
@@ -136,15 +102,19 @@ impl Families {
             )?,
             reload_successful: gauge(
                 "guard_config_last_reload_successful",
-                "Whether the last configuration given was taken.",
+                "Whether the configuration that was given last is in force.",
                 &[],
             )?,
             reload_timestamp: gauge(
                 "guard_config_last_reload_success_timestamp_seconds",
-                "When the configuration in force was taken.",
+                "When the configuration in force was taken, in seconds since 1970.",
                 &[],
             )?,
-            build_info: gauge("guard_build_info", "Always 1.", &["version"])?,
+            build_info: gauge(
+                "guard_build_info",
+                "Always 1: the agent's version.",
+                &["version"],
+            )?,
             alerts: AlertFamilies::new(&registry)?,
             registry,
         })
@@ -152,10 +122,10 @@ impl Families {
 
     fn fill(&self, status: &Status) {
         for interface in &status.interfaces {
-            self.fill_interface(interface);
+            self.traffic.fill_interface(interface);
         }
         for service in &status.services {
-            self.fill_service(service);
+            self.traffic.fill_service(service);
         }
         for (outcome, count) in [
             ("emitted", status.events.emitted),
@@ -177,6 +147,9 @@ impl Families {
                 .with_label_values(&[&list.list])
                 .set(gauge_value(list.in_force));
         }
+        self.dry_run
+            .with_label_values(NONE)
+            .set((status.mode == "dry-run").into());
         self.bans
             .with_label_values(NONE)
             .set(gauge_value(status.bans));
@@ -213,46 +186,6 @@ impl Families {
             self.alerts.fill(status);
         }
     }
-
-    fn fill_service(&self, service: &ServiceStatus) {
-        let (name, direction) = (service.name.as_str(), service.direction.as_str());
-        for outcome in Outcome::ALL {
-            let verdict = outcome.name();
-            let protocols = service.connections.get(verdict);
-            let sum = protocols.map_or(0, |protocols| protocols.values().sum());
-            self.connections
-                .with_label_values(&[name, direction, verdict])
-                .inc_by(sum);
-        }
-        for (scheme, count) in &service.credentials {
-            let labels = [name, scheme.as_str()];
-            self.credentials.with_label_values(&labels).inc_by(*count);
-        }
-        for (version, count) in &service.tls.versions {
-            let labels = [name, version.as_str()];
-            self.tls.with_label_values(&labels).inc_by(*count);
-        }
-    }
-
-    fn fill_interface(&self, interface: &InterfaceStatus) {
-        for mode in ["native", "generic"] {
-            let attached = interface.attached.as_deref() == Some(mode);
-            self.attached
-                .with_label_values(&[interface.name.as_str(), mode])
-                .set(attached.into());
-        }
-        for count in &interface.packets {
-            let labels = [
-                interface.name.as_str(),
-                count.verdict.as_str(),
-                count.reason.as_str(),
-            ];
-            self.packets
-                .with_label_values(&labels)
-                .inc_by(count.packets);
-            self.bytes.with_label_values(&labels).inc_by(count.bytes);
-        }
-    }
 }
 
 /// Labels of a metric that has none.
@@ -260,4 +193,16 @@ const NONE: &[&str] = &[];
 
 fn gauge_value(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
+    let family = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntGaugeVec> {
+    let family = IntGaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(family.clone()))?;
+    Ok(family)
 }

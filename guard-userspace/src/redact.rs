@@ -21,6 +21,22 @@ const HIDDEN: &str = "***";
 /// Credentials that are told of one payload at most.
 const CREDENTIALS: usize = 4;
 
+/// Every kind of credential that is told of: `basic`, `bearer`, `digest` and `other` of an
+/// `Authorization`, then those that go by the name of a header or parameter.
+pub const SCHEMES: [&str; 11] = [
+    "basic",
+    "bearer",
+    "digest",
+    "other",
+    "cookie",
+    "api_key",
+    "token",
+    "password",
+    "secret",
+    "signature",
+    "session",
+];
+
 /// What a payload asks for, in at most 400 printable ASCII characters, its credentials included.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Request {
@@ -33,8 +49,7 @@ pub struct Request {
 /// A credential seen in clear.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Credential {
-    /// Its kind, from a fixed set: `basic`, `bearer`, `digest` and `other` of an `Authorization`;
-    /// `cookie`, `api_key`, `token`, `password`, `secret`, `signature`, `session`.
+    /// Its kind, one of [`SCHEMES`].
     pub scheme: &'static str,
     /// Name of the header, parameter or command that held it: at most 32 characters.
     pub place: String,

@@ -37,6 +37,10 @@ pub const RECORD_LIMIT: usize = 64;
 /// The handshake messages of one direction that are read, at most.
 pub const MESSAGE_LIMIT: usize = 64;
 
+/// Every version a sampled handshake can be counted under: those that were ever final, and `unknown`
+/// where the server did not answer or chose something else.
+pub const VERSIONS: [&str; 6] = ["ssl3", "tls1.0", "tls1.1", "tls1.2", "tls1.3", "unknown"];
+
 /// What a handshake shows in the clear. Every text is safe to log: printable ASCII only.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct TlsFacts {
@@ -75,6 +79,13 @@ pub enum Finding {
 }
 
 impl Finding {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [
+        Self::OldVersion,
+        Self::ExpiredCertificate,
+        Self::NotYetValidCertificate,
+    ];
+
     /// A stable word for logs and metric labels.
     pub fn word(self) -> &'static str {
         match self {

@@ -66,3 +66,40 @@ fn the_micro_benchmark_has_every_figure() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn the_agents_benchmark_has_every_figure() -> Result<()> {
+    let folder = Scratch::new()?;
+    let json = folder.path().join("figures.json");
+    let mut agent = std::process::Command::new(env!("CARGO_BIN_EXE_agent"));
+    agent.args(["--rounds", "1", "--seconds", "1", "--addresses", "1000"]);
+    let printed = command::output(agent.arg("--json").arg(&json))?;
+    let figures: Value = serde_json::from_str(&fs::read_to_string(&json)?)?;
+    let rows = figures["figures"].as_array().context("no figures")?;
+    for name in [
+        "start to attached, as it says, defaults",
+        "start to ready, long lists",
+        "stop and start to ready, defaults",
+        "memory in RAM, long lists",
+        "guard reload, long lists",
+        "guard status, defaults",
+        "a scrape, defaults",
+        "a scrape's size, defaults",
+        "memory in RAM then",
+    ] {
+        let row = rows.iter().find(|row| row["name"] == name);
+        let row = row.with_context(|| format!("no {name} in {printed}"))?;
+        assert!(row["median"].as_f64() > Some(0.0), "{row}");
+        assert!(printed.contains(name), "{printed}");
+    }
+    let value = |name: &str| {
+        let row = rows.iter().find(|row| row["name"] == name);
+        row.and_then(|row| row["median"].as_f64())
+    };
+    assert!(value("processor, idle").is_some());
+    assert!(value("processor, events at their cap").is_some());
+    // More came than is told of: the cap was reached.
+    assert!(value("events then, emitted") > Some(0.0), "{printed}");
+    assert!(value("events then, suppressed") > Some(0.0), "{printed}");
+    Ok(())
+}

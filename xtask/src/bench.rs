@@ -21,6 +21,8 @@ pub(crate) enum Bench {
     Micro(Micro),
     /// A real server: requests a second with the check of encryption on and off, in two namespaces
     Serving(Serving),
+    /// The agent itself: time to protect, reload and answer, memory, processor time while it idles
+    Agent(Agent),
 }
 
 /// Settings of `bench micro`.
@@ -45,11 +47,26 @@ pub(crate) struct Serving {
     seconds: u16,
 }
 
+/// Settings of `bench agent`.
+#[derive(Args)]
+pub(crate) struct Agent {
+    /// Rounds of each figure, which is their median
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// Seconds of each look at processor time
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
+    seconds: u16,
+    /// Also write every figure to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
 /// Returns only when the benchmark could not be started.
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Micro(micro) => micro.run(),
         Bench::Serving(serving) => serving.run(),
+        Bench::Agent(agent) => agent.run(),
     }
 }
 
@@ -78,6 +95,24 @@ impl Serving {
         serving.args(["--pairs", &self.pairs.to_string()]);
         serving.args(["--seconds", &self.seconds.to_string()]);
         replace_by(&mut serving)
+    }
+}
+
+impl Agent {
+    fn run(&self) -> Result<ExitCode> {
+        workspace::demand_root(
+            "bench agent",
+            "makes network namespaces and loads eBPF programs",
+        )?;
+        setup::for_tests()?;
+        let mut agent = built("agent", &["guard"])?;
+        agent.env("GUARD_BIN", workspace::binary(Profile::Release, "guard")?);
+        agent.args(["--rounds", &self.rounds.to_string()]);
+        agent.args(["--seconds", &self.seconds.to_string()]);
+        if let Some(file) = &self.json {
+            agent.arg("--json").arg(file);
+        }
+        replace_by(&mut agent)
     }
 }
 

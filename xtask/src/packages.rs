@@ -78,6 +78,11 @@ pub(crate) const TOOLS: &[Tool] = &[
         "prometheus-alertmanager",
         "a receiver of alerts",
     ),
+    tool(
+        "prometheus",
+        "prometheus",
+        "whoever scrapes guard, and checks of what it says",
+    ),
 ];
 
 /// What the full tests run beside that.
@@ -101,6 +106,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("postgresql", "postgresql"),
     ("openssh-server", "ssh"),
     ("prometheus-alertmanager", "prometheus-alertmanager"),
+    ("prometheus", "prometheus"),
 ];
 
 const fn package(name: &'static str, purpose: &'static str) -> Package {

@@ -40,7 +40,7 @@ pub(super) fn scheme(name: &str) -> Option<&'static str> {
 }
 
 /// Kinds of credentials, and the names that hold them.
-const SCHEMES: [(&str, &[&str]); 7] = [
+pub(super) const SCHEMES: [(&str, &[&str]); 7] = [
     (
         "api_key",
         &[

@@ -15,6 +15,20 @@ fn told(request: &Request) -> Vec<(&str, &str)> {
 }
 
 #[test]
+fn every_kind_of_credential_is_among_those_that_are_counted() {
+    for (scheme, _) in names::SCHEMES {
+        assert!(SCHEMES.contains(&scheme), "{scheme}");
+    }
+    for word in ["Basic", "bearer", "DIGEST", "Negotiate", ""] {
+        let request = http(&format!(
+            "GET / HTTP/1.1\r\nAuthorization: {word} x\r\n\r\n"
+        ));
+        let scheme = request.credentials[0].scheme;
+        assert!(SCHEMES.contains(&scheme), "{scheme}");
+    }
+}
+
+#[test]
 fn targets_are_told_without_their_values() {
     for (target, told) in [
         ("/", "/"),

@@ -31,3 +31,16 @@ pub(super) fn has_clear_certificates(version: u16) -> bool {
 pub(super) fn is_grease(value: u16) -> bool {
     value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tls::VERSIONS;
+
+    #[test]
+    fn every_word_is_among_those_that_are_counted() {
+        let words: Vec<_> = (0..=u16::MAX).filter_map(word).collect();
+        assert_eq!(words, VERSIONS[..words.len()]);
+        assert_eq!(VERSIONS[words.len()..], ["unknown"]);
+    }
+}

@@ -108,7 +108,7 @@ impl Lists {
     }
 
     /// Writes them to a file as they are published, addresses without a length.
-    pub(super) fn write(&self, path: &Path) -> Result<()> {
+    pub fn write(&self, path: &Path) -> Result<()> {
         let file =
             File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
         let mut file = BufWriter::new(file);

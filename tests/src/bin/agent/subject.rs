@@ -1,0 +1,155 @@
+//! The agent that is measured: started, restarted, reloaded and asked.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{
+    agent::{Agent, Folder, LISTEN},
+    bench::lists,
+    http,
+    remains::resident_bytes,
+    stage::{INTERFACE, Stage},
+};
+
+use crate::figures::Figures;
+
+/// What the agent is told beside the defaults.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Lists {
+    /// Nothing.
+    None,
+    /// So many addresses of each family.
+    Long(usize),
+}
+
+impl Lists {
+    fn name(self, what: &str) -> String {
+        match self {
+            Self::None => format!("{what}, defaults"),
+            Self::Long(_) => format!("{what}, long lists"),
+        }
+    }
+
+    /// Folders with a configuration.
+    fn folder(self) -> Result<Folder> {
+        let folder = Folder::new()?;
+        let mut text = format!("interfaces = [\"{INTERFACE}\"]\n");
+        if let Self::Long(addresses) = self {
+            lists::Lists::new(addresses, addresses / 10)?.write(&folder.join("lists"))?;
+            text += "[[feed]]\nname = \"lists\"\nfile = \"lists\"\n";
+        }
+        fs::write(folder.join("guard.toml"), text)?;
+        Ok(folder)
+    }
+}
+
+/// Where it is measured.
+pub(crate) struct Bench {
+    pub(crate) stage: Stage,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            stage: Stage::new()?,
+        })
+    }
+
+    /// Starts it on these folders.
+    pub(crate) fn start(&self, folder: Folder) -> Result<Agent> {
+        let file = folder.join("guard.toml").to_string_lossy().into_owned();
+        Agent::start_in(self.stage.host(), folder, &["--config", &file])
+    }
+
+    /// Starts it with the defaults.
+    pub(crate) fn start_plain(&self) -> Result<Agent> {
+        self.start(Lists::None.folder()?)
+    }
+
+    /// Start to attached, as the agent counts it and as one who waits for it does; then a restart on
+    /// what the first one left, from the signal to the end of it.
+    pub(crate) fn starts(&self, lists: Lists, rounds: usize, figures: &mut Figures) -> Result<()> {
+        let (mut attached, mut ready, mut restarted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut resident, mut peak) = (Vec::new(), Vec::new());
+        let mut folder = lists.folder()?;
+        for _ in 0..rounds {
+            let start = Instant::now();
+            let mut agent = self.start(folder)?;
+            ready.push(start.elapsed());
+            attached.push(said_time(&agent, "protecting")?);
+            let pid = agent.server().pid();
+            resident.push(resident_bytes(pid)?);
+            peak.push(peak_bytes(pid)?);
+            let start = Instant::now();
+            let agent = self.start(agent.stop()?.folder)?;
+            restarted.push(start.elapsed());
+            folder = agent.stop()?.folder;
+        }
+        figures.times(&lists.name("start to attached, as it says"), &attached);
+        figures.times(&lists.name("start to ready"), &ready);
+        figures.times(&lists.name("stop and start to ready"), &restarted);
+        figures.mebibytes(&lists.name("memory in RAM"), &resident);
+        figures.mebibytes(&lists.name("most memory in RAM so far"), &peak);
+        Ok(())
+    }
+
+    /// What it takes to answer.
+    pub(crate) fn answers(&self, lists: Lists, rounds: usize, figures: &mut Figures) -> Result<()> {
+        let agent = self.start(lists.folder()?)?;
+        let commands: [(&str, &[&str]); 4] = [
+            ("guard reload", &["reload"]),
+            ("guard status", &["status"]),
+            ("guard deny add", &["deny", "add", "192.0.2.77"]),
+            ("guard deny remove", &["deny", "remove", "192.0.2.77"]),
+        ];
+        let mut times = vec![Vec::new(); commands.len()];
+        let (mut scraped, mut sizes) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            for ((_, words), times) in commands.iter().zip(&mut times) {
+                times.push(time_of(&agent, words)?);
+            }
+            let start = Instant::now();
+            let answer = http::get(self.stage.host(), LISTEN, "/metrics")?;
+            scraped.push(start.elapsed());
+            sizes.push(answer.body.len() as u64);
+        }
+        for ((name, _), times) in commands.iter().zip(&times) {
+            figures.times(&lists.name(name), times);
+        }
+        figures.times(&lists.name("a scrape"), &scraped);
+        figures.kibibytes(&lists.name("a scrape's size"), &sizes);
+        agent.stop()?;
+        Ok(())
+    }
+}
+
+/// How long a command of an agent takes, from start to end.
+fn time_of(agent: &Agent, words: &[&str]) -> Result<Duration> {
+    let start = Instant::now();
+    let output = agent.cli(words)?;
+    let time = start.elapsed();
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "guard {words:?}: {said}");
+    Ok(time)
+}
+
+/// The time in the log line with this message.
+fn said_time(agent: &Agent, message: &str) -> Result<Duration> {
+    let log = agent.log();
+    let line = log.with("message", message).next();
+    let line = line.with_context(|| format!("no `{message}` in {}", log.text()))?;
+    let time = line["milliseconds"].as_u64().context("no time")?;
+    Ok(Duration::from_millis(time))
+}
+
+/// The most memory in RAM that a process ever had.
+fn peak_bytes(pid: u32) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+    let kilobytes: u64 = kilobytes.context("no VmHWM")?.parse()?;
+    Ok(kilobytes * 1024)
+}

@@ -1,0 +1,219 @@
+//! A real Prometheus scrapes a real agent, and every query of the rules and of the dashboard is put to
+//! it after what it asks for has happened.
+
+use std::{collections::BTreeMap, fs};
+
+use anyhow::{Context as _, Result, ensure};
+use lab::{
+    agent::{Agent, Folder},
+    command,
+    prometheus::{JOB, Prometheus},
+};
+use serde_json::Value;
+
+use crate::{
+    dashboard::{self, Query},
+    families::FAMILIES,
+    repository,
+    rules::RULES,
+    site::{Site, wait_until},
+};
+
+/// Alerts on what cannot be had in a minute, and what their queries end with instead, so that the
+/// rest of them is asked all the same. That the true bound sets them off is shown by promtool.
+const EASED: &[(&str, &str, &str)] = &[
+    ("GuardTlsFinding", "[1h]) > 0", "[1h]) >= 0"),
+    ("GuardConnectionsEvicted", "[5m]) > 0", "[5m]) >= 0"),
+    ("GuardEventsLost", "[10m]) > 0", "[10m]) >= 0"),
+    ("GuardLogLinesLost", "[10m]) > 0", "[10m]) >= 0"),
+    ("GuardMemoryHigh", "> 2.68435456e+08", "> 1048576"),
+    ("GuardFilesNearlyOut", "> 0.8", "> 0"),
+];
+
+/// The queries of the alerts by name, as Prometheus has read them.
+fn alerts(prometheus: &Prometheus) -> Result<BTreeMap<String, String>> {
+    let groups = prometheus.api("rules")?["groups"].clone();
+    let groups = groups.as_array().context("no groups")?;
+    let rules = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    rules
+        .map(|rule| {
+            let text = |key: &str| Some(rule[key].as_str()?.to_owned());
+            let (name, query) = text("name").zip(text("query")).context("no rule")?;
+            for annotation in ["summary", "description", "runbook"] {
+                let said = rule["annotations"][annotation].as_str();
+                ensure!(
+                    said.is_some_and(|said| !said.is_empty()),
+                    "{name}: {annotation}"
+                );
+            }
+            ensure!(rule["labels"]["severity"].is_string(), "{name}: severity");
+            Ok((name, query))
+        })
+        .collect()
+}
+
+/// The alerts that have not been asked yet.
+struct Alerts<'a> {
+    prometheus: &'a Prometheus,
+    left: BTreeMap<String, String>,
+}
+
+impl Alerts<'_> {
+    /// Asks this one, whose condition is there now.
+    fn ask(&mut self, name: &str) -> Result<()> {
+        let query = self
+            .left
+            .remove(name)
+            .with_context(|| format!("no {name}"))?;
+        self.prometheus.wait_for(&query).context(name.to_owned())?;
+        Ok(())
+    }
+
+    /// Asks one with a bound that is met.
+    fn ask_eased(&mut self, (name, bound, eased): (&str, &str, &str)) -> Result<()> {
+        let query = self
+            .left
+            .get_mut(name)
+            .with_context(|| format!("no {name}"))?;
+        ensure!(query.contains(bound), "{name} has no {bound}: {query}");
+        *query = query.replace(bound, eased);
+        self.ask(name)
+    }
+}
+
+/// Waits until the agent was scraped so often since it was started that what rises is seen rising.
+fn wait_for_scrapes(prometheus: &Prometheus) -> Result<()> {
+    wait_until("scrapes", || {
+        let scrapes =
+            prometheus.query("count_over_time(guard_build_info[1m]) and guard_build_info")?;
+        Ok(scrapes.iter().any(|count| *count >= 2.0))
+    })
+}
+
+fn demand_target_up(prometheus: &Prometheus) -> Result<()> {
+    let targets = prometheus.api("targets")?;
+    let target = &targets["activeTargets"][0];
+    ensure!(
+        target["health"] == "up" && target["lastError"] == "" && target["labels"]["job"] == JOB,
+        "{target}"
+    );
+    let names = prometheus.api("label/__name__/values")?;
+    for family in FAMILIES {
+        let has = names
+            .as_array()
+            .is_some_and(|names| names.iter().any(|own| own == family.name));
+        ensure!(has, "{} is not there", family.name);
+    }
+    Ok(())
+}
+
+/// Whatever fills a panel or sets off an alert while the agent runs.
+fn provoke(site: &Site, agent: &Agent) -> Result<()> {
+    site.traffic()?;
+    site.earn_a_ban(agent)?;
+    // Into tables of which the least size is 8,192.
+    let addresses: Vec<_> = (0..9_500_u32)
+        .map(|number| format!("100.64.{}.{}", number >> 8, number & 0xff))
+        .collect();
+    let words: Vec<&str> = ["deny", "add"]
+        .into_iter()
+        .chain(addresses.iter().map(String::as_str))
+        .collect();
+    let added = agent.cli(&words)?;
+    ensure!(
+        added.status.success(),
+        "{}",
+        String::from_utf8_lossy(&added.stderr)
+    );
+    let file = agent.folder().join("guard.toml");
+    let good = fs::read_to_string(&file)?;
+    fs::write(&file, "interfaces = 7")?;
+    let refused = agent.cli(&["reload"])?;
+    ensure!(refused.status.code() == Some(2), "{refused:?}");
+    // For the next one.
+    fs::write(&file, good)?;
+    Ok(())
+}
+
+fn take_the_program_off(site: &Site) -> Result<()> {
+    let program = site.stage.server.xdp()?.context("no program")?.program_id;
+    let links: Value = serde_json::from_str(&command::run("bpftool --json link list")?)?;
+    let links = links.as_array().context("no links")?;
+    let own = links
+        .iter()
+        .find(|link| link["prog_id"] == program && link["type"] == "xdp");
+    let id = &own.context("no link of the program")?["id"];
+    command::run(&format!("bpftool link detach id {id}"))?;
+    Ok(())
+}
+
+/// Starts the next agent, in dry-run, on what this one leaves.
+fn restart_dry(site: &Site, agent: Agent) -> Result<Agent> {
+    let folder: Folder = agent.stop()?.folder;
+    site.guard_in(folder, &["--dry-run"])
+}
+
+#[test]
+fn a_prometheus_answers_every_query_of_the_rules_and_of_the_dashboard() -> Result<()> {
+    let site = Site::new()?;
+    let prometheus = Prometheus::start(site.stage.host(), &repository(RULES))?;
+    let mut alerts = Alerts {
+        prometheus: &prometheus,
+        left: alerts(&prometheus)?,
+    };
+    alerts.ask("GuardDown")?;
+    alerts.ask("GuardAbsent")?;
+
+    let agent = site.guard(&[])?;
+    wait_for_scrapes(&prometheus)?;
+    demand_target_up(&prometheus)?;
+    provoke(&site, &agent)?;
+    for name in [
+        "GuardRulesNotEnforced",
+        "GuardPlaintextServed",
+        "GuardCredentialExposed",
+        "GuardFlood",
+        "GuardNewSourcesGateClosed",
+        "GuardReloadFailed",
+        "GuardTableNearlyFull",
+    ] {
+        alerts.ask(name)?;
+    }
+    for eased in EASED {
+        alerts.ask_eased(*eased)?;
+    }
+    take_the_program_off(&site)?;
+    alerts.ask("GuardInterfaceNotProtected")?;
+
+    let agent = restart_dry(&site, agent)?;
+    alerts.ask("GuardDryRun")?;
+    assert!(alerts.left.is_empty(), "not asked: {:?}", alerts.left);
+
+    wait_for_scrapes(&prometheus)?;
+    site.traffic()?;
+    for Query { title, text } in dashboard::queries()? {
+        prometheus
+            .wait_for(&text)
+            .with_context(|| format!("panel `{title}`"))?;
+    }
+    demand_that_rules_are_healthy(&prometheus)?;
+    agent.stop()?;
+    Ok(())
+}
+
+/// Prometheus itself has evaluated every rule without an error.
+fn demand_that_rules_are_healthy(prometheus: &Prometheus) -> Result<()> {
+    let rules = prometheus.api("rules")?;
+    let groups = rules["groups"].as_array().context("no groups")?;
+    let rules: Vec<&Value> = groups
+        .iter()
+        .flat_map(|group| group["rules"].as_array().into_iter().flatten())
+        .collect();
+    ensure!(!rules.is_empty(), "no rules");
+    for rule in rules {
+        ensure!(rule["health"] == "ok", "{rule}");
+    }
+    Ok(())
+}

@@ -1,0 +1,239 @@
+//! A host with servers, and traffic of every kind that a family of metrics tells of.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lab::{
+    Namespace,
+    agent::{Agent, Folder},
+    curl::Curl,
+    flood::Flood,
+    servers::Nginx,
+    stage::{INTERFACE, NOBODY, SERVER, SERVER_V6, Stage},
+};
+
+pub(crate) const TLS_PORT: u16 = 8443;
+pub(crate) const PLAIN_PORT: u16 = 8080;
+/// Where the host calls others.
+pub(crate) const CALLED_PORT: u16 = 9443;
+const SINK_PORT: u16 = 9000;
+/// The first of many forged sources (RFC 2544's network).
+const FORGED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
+
+pub(crate) const INTERFACES: [&str; 1] = [INTERFACE];
+pub(crate) const SERVICES: [&str; 3] = ["orders", "legacy", "upstream"];
+
+/// Long enough for whatever comes at all, on a busy machine too.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Of everything something: the client is allowed, the other address has a limit and a ban, one
+/// network is denied and one both, and a feed lists some.
+const CONFIGURATION: &str = r#"
+interfaces = ["eth0"]
+
+[limits]
+packets = "200/s"
+new_sources = "1k/s"
+ban = { after = "1s", for = "1h", max = "2h" }
+
+[[service]]
+name = "orders"
+ports = [8443]
+
+[[service]]
+name = "legacy"
+ports = [8080]
+
+[[service]]
+name = "upstream"
+direction = "outbound"
+ports = [9443]
+
+[[allow]]
+cidr = "203.0.113.10/32"
+
+[[allow]]
+cidr = "192.0.2.0/24"
+
+[[deny]]
+cidr = "192.0.2.0/24"
+
+[[deny]]
+cidr = "203.0.113.66/32"
+
+[[feed]]
+name = "listed"
+file = "listed.netset"
+
+# Nobody listens there.
+[[alert]]
+webhook = "http://127.0.0.1:9/"
+format = "json"
+"#;
+
+/// The host, its servers and its clients.
+pub(crate) struct Site {
+    pub(crate) stage: Stage,
+    pub(crate) nginx: Nginx,
+}
+
+impl Site {
+    pub(crate) fn new() -> Result<Self> {
+        let stage = Stage::new()?;
+        let nginx = Nginx::start(stage.host(), &[TLS_PORT], &[PLAIN_PORT])?;
+        Ok(Self { stage, nginx })
+    }
+
+    /// Starts guard with these further flags, such as `--dry-run`.
+    pub(crate) fn guard(&self, flags: &[&str]) -> Result<Agent> {
+        let folder = Folder::new()?;
+        fs::write(folder.join("guard.toml"), CONFIGURATION)?;
+        fs::write(
+            folder.join("listed.netset"),
+            "198.51.100.0/24\n2001:db8:bad::/48\n",
+        )?;
+        self.guard_in(folder, flags)
+    }
+
+    /// The same on what another one left.
+    pub(crate) fn guard_in(&self, folder: Folder, flags: &[&str]) -> Result<Agent> {
+        let file = folder.join("guard.toml").to_string_lossy().into_owned();
+        let flags = [&["--config", &file], flags].concat();
+        Agent::start_in(self.stage.host(), folder, &flags)
+    }
+
+    /// The namespace of the clients.
+    pub(crate) fn clients(&self) -> &Namespace {
+        self.stage.client.namespace()
+    }
+
+    /// A request over TLS, one in clear with credentials of some kinds, and floods: of a denied
+    /// source, of a listed one, and of sources that do not exist.
+    pub(crate) fn traffic(&self) -> Result<()> {
+        let curl = || Curl::new(self.clients()).trust(&self.nginx.certificate());
+        for _ in 0..3 {
+            let served = curl().https(SERVER.into(), TLS_PORT, "/")?;
+            ensure!(served.is_ok(), "{served:?}");
+            let served = curl()
+                .header("Authorization: Bearer c0ffee")
+                .header("Cookie: a=b")
+                .http(SERVER.into(), PLAIN_PORT, "/v1/orders?api_key=4711")?;
+            ensure!(served.is_ok(), "{served:?}");
+        }
+        for (source, sources, count) in [
+            (NOBODY, 1, 300_000),
+            (Ipv4Addr::new(198, 51, 100, 1), 1, 1_000),
+            (FORGED, 1 << 16, 300_000),
+        ] {
+            self.flood(source.into(), sources, count)?;
+        }
+        Ok(())
+    }
+
+    /// Datagrams of so many sources, from this one on.
+    pub(crate) fn flood(&self, source: IpAddr, sources: u64, count: u64) -> Result<()> {
+        let packet = self.stage.packet(source).udp(4000, 9).payload([0; 18]);
+        let flood = Flood {
+            sources,
+            ..Flood::new(packet.build(), count)
+        };
+        flood.run(&self.stage.client)?;
+        Ok(())
+    }
+
+    /// A connection that sends far more than its source may, until that is banned.
+    pub(crate) fn earn_a_ban(&self, agent: &Agent) -> Result<()> {
+        let greedy = Greedy::start(self)?;
+        wait_until(
+            "a ban",
+            || Ok(agent.metrics()?.sum("guard_bans", &[]) > 0.0),
+        )?;
+        drop(greedy);
+        Ok(())
+    }
+}
+
+/// Connections of one source that send all they can.
+struct Greedy {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Greedy {
+    const CONNECTIONS: usize = 16;
+    const TURN: Duration = Duration::from_millis(50);
+
+    fn start(site: &Site) -> Result<Self> {
+        // Over IPv6, of which nobody is allowed.
+        let sink = SocketAddr::new(SERVER_V6.into(), SINK_PORT);
+        let listener = site
+            .stage
+            .host()
+            .run(|| TcpListener::bind(sink).context("the sink"))?;
+        // All of them before any sends: once one has, no further ones come through.
+        let pairs = (0..Self::CONNECTIONS)
+            .map(|_| {
+                let sender = site
+                    .clients()
+                    .run(|| TcpStream::connect_timeout(&sink, PATIENCE).context("the sink"))?;
+                Ok((sender, listener.accept()?.0))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut threads = Vec::new();
+        for (sender, receiver) in pairs {
+            let (sending, reading) = (Arc::clone(&stop), Arc::clone(&stop));
+            threads.push(thread::spawn(move || send(sender, &sending)));
+            threads.push(thread::spawn(move || read(receiver, &reading)));
+        }
+        Ok(Self { stop, threads })
+    }
+}
+
+impl Drop for Greedy {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn send(mut stream: TcpStream, stop: &AtomicBool) {
+    let _ = stream.set_write_timeout(Some(Greedy::TURN));
+    let _ = stream.set_nodelay(true);
+    while !stop.load(Ordering::Relaxed) {
+        // Small segments, so that there are many; a full buffer is no failure.
+        let _ = stream.write(&[b'x'; 100]);
+    }
+}
+
+fn read(mut stream: TcpStream, stop: &AtomicBool) {
+    let _ = stream.set_read_timeout(Some(Greedy::TURN));
+    let mut buffer = vec![0; 1 << 16];
+    while !stop.load(Ordering::Relaxed) {
+        let _ = stream.read(&mut buffer);
+    }
+}
+
+/// Waits for that, and not for ever.
+pub(crate) fn wait_until(what: &str, is_so: impl Fn() -> Result<bool>) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so()? {
+        if Instant::now() > deadline {
+            bail!("{what}: not within {PATIENCE:?}");
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Many configurations, all of which forbid the same, and some that are none.
+
+use std::{fmt::Write as _, fs, path::Path};
+
+use anyhow::Result;
+use lab::noise::Noise;
+
+/// What all of them say. The gate of new sources is always the same, so that who is known stays so.
+const COMMON: &str = r#"
+interfaces = ["eth0"]
+on_stop = "keep"
+
+[[deny]]
+cidr = "203.0.113.66/32"
+
+[[deny]]
+cidr = "198.18.0.0/15"
+"#;
+
+/// What no agent takes.
+const BAD: [&str; 4] = [
+    "interfaces = 7\n",
+    "[[deny]]\ncidr = \"10.0.0.1/8\"\n",
+    "[[deny\n",
+    "\u{0}\u{1b}[31m",
+];
+
+/// The `number`th of many: lists of other lengths, and tables that are there or not.
+pub(crate) fn good(number: usize) -> String {
+    let mut text = COMMON.to_owned();
+    for other in 0..number % 5 * 60 {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "[[deny]]\ncidr = \"100.64.{other}.0/25\"");
+        let _ = writeln!(text, "[[allow]]\ncidr = \"2001:db8:a:{other:x}::/64\"");
+    }
+    text += "[limits]\nnew_sources = \"5k/s\"\n";
+    if number.is_multiple_of(2) {
+        text += "bytes = \"1GB/s\"\n";
+    }
+    if number.is_multiple_of(3) {
+        text += "[limits.aggregate]\npackets = \"900k/s\"\n";
+    }
+    text
+}
+
+/// One that is refused.
+pub(crate) fn bad(noise: &mut Noise) -> &'static str {
+    noise.one_of(&BAD)
+}
+
+/// Puts it in the place of the one before, whole.
+pub(crate) fn write(file: &Path, text: &str) -> Result<()> {
+    let next = file.with_extension("next");
+    fs::write(&next, text)?;
+    fs::rename(&next, file)?;
+    Ok(())
+}
