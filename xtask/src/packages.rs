@@ -43,6 +43,10 @@ pub(crate) const LINKER: &[Package] = &[
 /// What libFuzzer is built with.
 pub(crate) const COMPILER_OF_CPP: Package = package("g++", "the compiler of libFuzzer");
 
+/// What tells which versions of libraries a packaged binary needs.
+pub(crate) const SHARED_LIBRARIES: Package =
+    package("dpkg-dev", "the dependencies of guard's own package");
+
 /// What the demo and the tests run.
 pub(crate) const TOOLS: &[Tool] = &[
     tool("nginx", "nginx", "the server that guard protects"),
@@ -71,6 +75,12 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("ssh", "openssh-client", "its clients"),
     tool("h2load", "nghttp2-client", "many clients of HTTP/2"),
     tool("wrk", "wrk", "many clients of HTTP/1.1"),
+    tool(
+        "debootstrap",
+        "debootstrap",
+        "a small Debian to try guard's package in",
+    ),
+    tool("lintian", "lintian", "the check of guard's package"),
 ];
 
 /// What the full tests run beside that.

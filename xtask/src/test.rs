@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::{
-    captures, setup,
+    captures, debian, package, setup,
     toolchain::probe::on_path,
     workspace::{self, Profile},
 };
@@ -33,7 +33,9 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
     } else {
         setup::for_tests()?;
     }
+    package::provide()?;
     captures::fetch()?;
+    debian::fetch()?;
     // What the runner builds anyway, and the binaries, in one go.
     let mut build = workspace::cargo();
     build
