@@ -21,6 +21,7 @@ mod linker;
 mod package;
 mod packages;
 mod progress;
+mod python;
 mod service;
 mod setup;
 mod test;
@@ -92,6 +93,7 @@ fn run(task: &Task) -> Result<ExitCode> {
 fn set_up() -> Result<()> {
     setup::for_tests()?;
     package::provide()?;
+    python::provide()?;
     captures::fetch()?;
     debian::fetch()
 }

@@ -149,7 +149,10 @@ impl Layout {
         let page = format!(".TH guard 1\n.SH NAME\nguard \\- traffic guard\n.nf\n{help}");
         fs::write(self.folder.join("man/guard.1"), page)?;
         for shell in SHELLS {
-            fs::write(self.folder.join(format!("completions/guard.{shell}")), "#\n")?;
+            fs::write(
+                self.folder.join(format!("completions/guard.{shell}")),
+                "#\n",
+            )?;
         }
         Ok(())
     }

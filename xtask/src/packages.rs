@@ -47,6 +47,9 @@ pub(crate) const COMPILER_OF_CPP: Package = package("g++", "the compiler of libF
 pub(crate) const SHARED_LIBRARIES: Package =
     package("dpkg-dev", "the dependencies of guard's own package");
 
+/// What makes environments of Python's packages.
+pub(crate) const PYTHON: Package = package("python3-venv", "checks that are written in Python");
+
 /// What the demo and the tests run.
 pub(crate) const TOOLS: &[Tool] = &[
     tool("nginx", "nginx", "the server that guard protects"),
@@ -80,6 +83,7 @@ pub(crate) const TOOLS: &[Tool] = &[
         "debootstrap",
         "a small Debian to try guard's package in",
     ),
+    tool("setcap", "libcap2-bin", "the capabilities of a file"),
     tool("lintian", "lintian", "the check of guard's package"),
 ];
 

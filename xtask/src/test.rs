@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::{
-    captures, debian, package, setup,
+    captures, debian, package, python, setup,
     toolchain::probe::on_path,
     workspace::{self, Profile},
 };
@@ -34,6 +34,7 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
         setup::for_tests()?;
     }
     package::provide()?;
+    python::provide()?;
     captures::fetch()?;
     debian::fetch()?;
     // What the runner builds anyway, and the binaries, in one go.

@@ -2,7 +2,10 @@
 
 #![forbid(unsafe_code)]
 
+mod container;
 mod deb;
+mod kubernetes;
 mod life;
 mod system;
+mod tools;
 mod unit;
