@@ -6,6 +6,7 @@ mod container;
 mod deb;
 mod kubernetes;
 mod life;
+mod pod;
 mod system;
 mod tools;
 mod unit;
