@@ -4,6 +4,7 @@
 
 mod container;
 mod deb;
+mod defaults;
 mod kubernetes;
 mod life;
 mod pod;
