@@ -26,13 +26,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything a package may have put or left somewhere.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 13] = [
     "/usr/bin/guard",
     "/etc/guard",
-    "/lib/systemd/system/guard.service",
+    "/usr/lib/systemd/system/guard.service",
     "/usr/lib/sysusers.d/guard.conf",
     "/usr/lib/tmpfiles.d/guard.conf",
     "/usr/share/doc/guard",
+    "/usr/share/lintian/overrides/guard",
     "/usr/share/man/man1/guard.1.gz",
     "/usr/share/bash-completion/completions/guard",
     "/usr/share/zsh/vendor-completions/_guard",
