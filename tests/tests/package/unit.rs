@@ -16,7 +16,9 @@ pub(crate) struct Unit(Vec<(String, String)>);
 impl Unit {
     /// Reads the unit that is installed in the system.
     pub(crate) fn installed(system: &System) -> Result<Self> {
-        Ok(Self::of(&system.read("/usr/lib/systemd/system/guard.service")?))
+        Ok(Self::of(
+            &system.read("/usr/lib/systemd/system/guard.service")?,
+        ))
     }
 
     fn of(text: &str) -> Self {
