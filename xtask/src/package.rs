@@ -56,7 +56,7 @@ pub(crate) fn run(package: &Package) -> Result<()> {
 /// Installs what packs, unless it is there.
 pub(crate) fn provide() -> Result<()> {
     packages::install(&[SHARED_LIBRARIES])?;
-    if program().is_file() {
+    if is_there() {
         return Ok(());
     }
     let tools = toolchain::tools_dir(workspace::root());
@@ -70,6 +70,11 @@ pub(crate) fn provide() -> Result<()> {
     cargo.args(["install", &tool, "--no-default-features"]);
     cargo.args(["--locked", "--root"]).arg(tools);
     progress::run("cargo-deb", &mut cargo)
+}
+
+/// Whether what packs is built.
+pub(crate) fn is_there() -> bool {
+    program().is_file()
 }
 
 fn program() -> PathBuf {

@@ -42,18 +42,13 @@ const fn library(name: &'static str, version: &'static str, purpose: &'static st
 }
 
 /// Where the environment is.
-pub(crate) fn folder() -> PathBuf {
+fn folder() -> PathBuf {
     toolchain::tools_dir(workspace::root()).join("python")
 }
 
 /// Makes the environment, unless it is there with everything that belongs in it.
 pub(crate) fn provide() -> Result<()> {
-    let list = folder().join("requirements.txt");
-    let wanted: String = LIBRARIES
-        .iter()
-        .map(|library| format!("{}=={}\n", library.name, library.version))
-        .collect();
-    if fs::read_to_string(&list).is_ok_and(|installed| installed == wanted) {
+    if is_there() {
         return Ok(());
     }
     packages::install(&[PYTHON])?;
@@ -65,8 +60,25 @@ pub(crate) fn provide() -> Result<()> {
     progress::run("Python environment", &mut environment)?;
     let mut pip = Command::new(folder().join("bin/pip"));
     pip.args(["install", "--quiet", "--disable-pip-version-check"]);
-    pip.args(wanted.lines());
+    pip.args(wanted().lines());
     progress::run("Python packages", &mut pip)?;
     // Only now: an interrupted run begins anew.
-    fs::write(&list, wanted).with_context(|| format!("cannot write {}", list.display()))
+    fs::write(list(), wanted()).context("cannot write down what is installed")
+}
+
+/// Whether the environment holds what it is to hold.
+pub(crate) fn is_there() -> bool {
+    fs::read_to_string(list()).is_ok_and(|installed| installed == wanted())
+}
+
+/// What was installed.
+fn list() -> PathBuf {
+    folder().join("requirements.txt")
+}
+
+fn wanted() -> String {
+    let lines = LIBRARIES
+        .iter()
+        .map(|library| format!("{}=={}\n", library.name, library.version));
+    lines.collect()
 }

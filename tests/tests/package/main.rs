@@ -5,6 +5,7 @@
 mod container;
 mod deb;
 mod defaults;
+mod hand_over;
 mod kubernetes;
 mod life;
 mod pod;

@@ -28,8 +28,8 @@ fn what_the_daemonset_starts_protects() -> Result<()> {
     let system = System::start(stage.host())?;
     install(&system)?;
     configure(&system)?;
-    let set = manifest("daemonset")?;
-    let pod = &set["spec"]["template"]["spec"];
+    let daemons = manifest("daemonset")?;
+    let pod = &daemons["spec"]["template"]["spec"];
     mount(&system, pod)?;
     system.shell("mount -o remount,bind,ro /")?;
 

@@ -68,7 +68,7 @@ impl System {
         command.args(["--mount", "--pid", "--net", "--root", "--wd", "--"]);
         command.args(["env", "--ignore-environment", "LC_ALL=C.UTF-8"]);
         command.args(["DEBIAN_FRONTEND=noninteractive"]);
-        command.arg("PATH=/usr/sbin:/usr/bin:/sbin:/bin");
+        command.arg("PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         command.arg(program).stdin(Stdio::null());
         command
     }
