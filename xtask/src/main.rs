@@ -93,7 +93,7 @@ fn run(task: &Task) -> Result<ExitCode> {
 fn set_up() -> Result<()> {
     setup::for_tests()?;
     package::provide()?;
-    python::provide()?;
+    python::install()?;
     captures::fetch()?;
     debian::fetch()
 }

@@ -47,9 +47,6 @@ pub(crate) const COMPILER_OF_CPP: Package = package("g++", "the compiler of libF
 pub(crate) const SHARED_LIBRARIES: Package =
     package("dpkg-dev", "the dependencies of guard's own package");
 
-/// What makes environments of Python's packages.
-pub(crate) const PYTHON: Package = package("python3-venv", "checks that are written in Python");
-
 /// What the demo and the tests run.
 pub(crate) const TOOLS: &[Tool] = &[
     tool("nginx", "nginx", "the server that guard protects"),

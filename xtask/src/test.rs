@@ -34,7 +34,7 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
         setup::for_tests()?;
     }
     package::provide()?;
-    python::provide()?;
+    python::install()?;
     captures::fetch()?;
     debian::fetch()?;
     // What the runner builds anyway, and the binaries, in one go.
