@@ -11,7 +11,7 @@ use nix::sys::{
     utsname::uname,
 };
 
-use crate::{captures, packages, python, toolchain::Survey, workspace};
+use crate::{captures, debian, package, packages, python, toolchain::Survey, workspace};
 
 /// What every kernel function that guard calls needs.
 const OLDEST_KERNEL: (u32, u32) = (5, 18);
@@ -24,6 +24,7 @@ pub(crate) fn run() -> ExitCode {
         ("programs", programs()),
         ("python", python::check()),
         ("captures", captures()),
+        ("packaging", packaging()),
         ("root", root()),
         ("kernel", kernel()),
         ("bpffs", bpffs()),
@@ -66,6 +67,22 @@ fn captures() -> Result<String> {
         "the tests want them: run `cargo xtask setup`, which fetches them"
     );
     Ok(captures::folder().display().to_string())
+}
+
+fn packaging() -> Result<String> {
+    let missing: Vec<_> = [
+        ("cargo-deb", package::is_there()),
+        ("a small Debian", debian::folder().is_dir()),
+    ]
+    .into_iter()
+    .filter_map(|(what, is_there)| (!is_there).then_some(what))
+    .collect();
+    ensure!(
+        missing.is_empty(),
+        "{}: run `cargo xtask setup`, which fetches what the tests of the package want",
+        missing.join(", ")
+    );
+    Ok("cargo-deb, a small Debian".to_owned())
 }
 
 fn root() -> Result<String> {

