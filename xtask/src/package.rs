@@ -137,27 +137,9 @@ impl Layout {
         let mut strip = Command::new("strip");
         strip.args(["--strip-unneeded", "--remove-section=.comment", "-o"]);
         workspace::run(strip.arg(self.folder.join("guard")).arg(binary))?;
-        if !guard(binary, &["man", "--help"]).output()?.status.success() {
-            return self.stub(binary);
-        }
         workspace::run(guard(binary, &["man", "--all"]).arg(self.folder.join("man")))?;
         for shell in SHELLS {
             self.complete(binary, shell)?;
-        }
-        Ok(())
-    }
-
-    /// STUB until `guard man` and `guard completions` are merged.
-    fn stub(&self, binary: &Path) -> Result<()> {
-        let help = guard(binary, &["help"]).output()?.stdout;
-        let help = String::from_utf8_lossy(&help);
-        let page = format!(".TH guard 1\n.SH NAME\nguard \\- traffic guard\n.nf\n{help}");
-        fs::write(self.folder.join("man/guard.1"), page)?;
-        for shell in SHELLS {
-            fs::write(
-                self.folder.join(format!("completions/guard.{shell}")),
-                "#\n",
-            )?;
         }
         Ok(())
     }

@@ -26,12 +26,14 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything a package may have put or left somewhere.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 15] = [
     "/usr/bin/guard",
     "/etc/guard",
     "/usr/lib/systemd/system/guard.service",
     "/usr/lib/sysusers.d/guard.conf",
     "/usr/lib/tmpfiles.d/guard.conf",
+    "/usr/share/guard/prometheus/guard.rules.yml",
+    "/usr/share/guard/grafana/guard.json",
     "/usr/share/doc/guard",
     "/usr/share/lintian/overrides/guard",
     "/usr/share/man/man1/guard.1.gz",
@@ -74,14 +76,9 @@ fn a_package_is_installed_started_upgraded_without_a_gap_and_purged() -> Result<
     flood.stop();
     let sent = flood.wait()?.frames;
     let passed = arrived.received()?.get(&NOBODY).copied().unwrap_or(0);
-    // STUB until on_stop = "keep" and `guard detach` are merged.
-    if system
-        .read("/etc/guard/guard.toml")?
-        .contains("on_stop = \"keep\"")
-    {
-        assert_eq!(passed, 0, "of {sent} denied packets came through");
-        assert_refuses_to_go_while_an_agent_runs(&system)?;
-    }
+    assert_eq!(passed, 0, "of {sent} denied packets came through");
+
+    assert_refuses_to_go_while_an_agent_runs(&system)?;
     let status = agent.stop(&system)?;
     assert_eq!(status.code(), Some(0));
     drop(arrived);
