@@ -34,7 +34,7 @@ use self::{
     book::Book,
     claims::Claims,
     reload::{Cause, Clock, Over},
-    state::{Agent, Rules},
+    state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
 };
 use crate::{
@@ -50,6 +50,7 @@ use crate::{
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
+    talkers::Talkers,
 };
 
 pub use self::detach::detach;
@@ -111,12 +112,25 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         format!("the key that tells credentials apart, in {folder}")
     })?;
     let findings = Arc::new(Mutex::new(Findings::default()));
-    let events = Events::new(ring, interfaces, services, key, Arc::clone(&findings));
+    let talkers = Arc::new(Mutex::new(Talkers::new(started.into_std())));
+    let found_out = FoundOut {
+        findings: Arc::clone(&findings),
+        talkers: Arc::clone(&talkers),
+    };
+    let events = Events::new(ring, interfaces, services, key, findings, talkers);
 
     let trial = flags.confirm;
     let rules = Rules { config, over };
     let rules = (rules, read);
-    let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
+    let agent = Agent::attach(
+        rules,
+        flags,
+        kernel,
+        clock,
+        &found,
+        dropped_lines,
+        found_out,
+    )?;
     agent.settle(estate.as_ref())?;
     agent.lock().look_for_administrators();
     info!(

@@ -25,4 +25,6 @@ pub mod resolvers;
 pub mod ssh;
 mod state_file;
 pub mod status;
+pub mod talkers;
 pub mod tls;
+pub mod top;

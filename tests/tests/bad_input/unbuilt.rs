@@ -7,8 +7,7 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 8] = [
-    &["top"],
+const COMMANDS: [&[&str]; 7] = [
     &["bypass", "on", "--for", "10m"],
     &["bypass", "off"],
     &["confirm"],
