@@ -9,7 +9,7 @@ pub(super) const LEAST: (u16, u16) = (60, 14);
 const LEAST_PANE: u16 = 2;
 /// Rows that a pane gets in each round, as long as it has use for them: interfaces, reasons,
 /// talkers, services, events.
-const SHARES: [u16; PANES] = [1, 2, 3, 1, 2];
+const SHARES: [u16; PANES] = [1, 2, 2, 1, 2];
 /// And this many more when it is the one that is looked at.
 const FOCUS: u16 = 3;
 

@@ -1,7 +1,7 @@
 //! A picture as lines of text of a given width, pane by pane.
 
 use super::{
-    picture::{Flow, Picture, ServiceRow, TalkerRow},
+    picture::{Flow, Picture, ServiceRow, TalkerRow, VerdictRow},
     text::{count, cut, fit, lasting, percent, right, short},
 };
 
@@ -164,7 +164,7 @@ fn reasons(picture: &Picture, width: usize) -> Pane {
 }
 
 fn talkers(picture: &Picture, width: usize) -> Pane {
-    const BAN: usize = 12;
+    const BAN: usize = 10;
     let source = width.saturating_sub(3 * FIGURE + 2 + REASON + BAN);
     let source = source.clamp(15, 44);
     let rows = picture.talkers.iter().map(|talker| {
@@ -204,7 +204,7 @@ fn services(picture: &Picture, width: usize) -> Pane {
     const PORTS: usize = 12;
     const DEMAND: usize = 16;
     let rows = picture.services.iter().map(|service| {
-        let each = service.connections.iter().map(|verdict| {
+        let each = by_weight(&service.connections).into_iter().map(|verdict| {
             let speed = verdict.per_second;
             let rate = if speed > 0.0 {
                 format!(" +{}/s", short(speed))
@@ -229,6 +229,13 @@ fn services(picture: &Picture, width: usize) -> Pane {
         rows: rows.collect(),
         empty: "no service",
     }
+}
+
+/// What is in clear comes first: the end of the line may be cut off.
+fn by_weight(connections: &[VerdictRow]) -> Vec<&VerdictRow> {
+    let mut rows: Vec<_> = connections.iter().collect();
+    rows.sort_by_key(|row| !row.verdict.starts_with("plaintext"));
+    rows
 }
 
 /// What is demanded, and what happens otherwise.

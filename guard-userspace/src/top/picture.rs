@@ -178,14 +178,7 @@ impl Picture {
                     speed.service(services.find(|old| old.name == service.name), service)
                 })
                 .collect(),
-            events: new
-                .events
-                .iter()
-                .map(|event| EventRow {
-                    time_ms: event.time_ms,
-                    text: plain(&event.text),
-                })
-                .collect(),
+            events: events(new),
         }
     }
 }
@@ -316,6 +309,17 @@ fn talkers(new: &Snapshot) -> Vec<TalkerRow> {
         banned_for_seconds: banned_for(talker.source),
     });
     rows.collect()
+}
+
+/// By their time: what takes a while to find out comes late.
+fn events(new: &Snapshot) -> Vec<EventRow> {
+    let rows = new.events.iter().map(|event| EventRow {
+        time_ms: event.time_ms,
+        text: plain(&event.text),
+    });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|row| row.time_ms);
+    rows
 }
 
 /// A single address needs no length.

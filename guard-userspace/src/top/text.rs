@@ -31,8 +31,9 @@ pub(super) fn short(value: f64) -> String {
     if value < 0.05 {
         return "0".to_owned();
     }
-    if value < 9.95 && value.fract() > 0.0 {
-        return format!("{value:.1}");
+    if value < 9.95 {
+        let text = format!("{value:.1}");
+        return text.trim_end_matches(".0").to_owned();
     }
     let (mut scaled, mut unit) = (value, 0);
     // What is rounded up to a thousand is one of the next unit.
@@ -137,6 +138,7 @@ mod tests {
             (0.04, "0"),
             (0.4, "0.4"),
             (3.0, "3"),
+            (2.02, "2"),
             (9.96, "10"),
             (999.4, "999"),
             (999.6, "1.00k"),

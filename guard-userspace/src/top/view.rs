@@ -17,21 +17,22 @@ use super::{
 };
 
 const KEYS: &str = " q quit  Tab next pane  ↑↓ scroll  p pause  ? help";
-const HELP: [&str; 14] = [
-    "q, Esc, Ctrl-C       quit",
-    "Tab, → / Shift-Tab, ←  next or previous pane, which grows",
-    "↑ ↓ PgUp PgDn Home End  scroll in it",
-    "p, Space             hold the picture, and go on",
-    "?                    this page, and back",
+const HELP: [&str; 15] = [
+    "q, Esc, Ctrl-C         quit",
+    "Tab → / Shift-Tab ←    next or previous pane, which grows",
+    "↑ ↓ PgUp PgDn Home End scroll in it",
+    "p, Space               hold the picture, and go on",
+    "?                      this page, and back",
     "",
-    "Rates are of the time between two looks.",
-    "DROP is what was refused; in dry-run what would have been.",
+    "Rates are of the time between two looks. What is dropped",
+    "would be in dry-run.",
     "",
     "TOP TALKERS are estimates over ten seconds, from one packet",
-    "in about 256: a source of 1,000 packets a second is a third off",
-    "now and then, one of 20 is hardly seen. Addresses of packets",
-    "that nothing answers to may be forged.",
-    "`guard status` and `guard events` have everything in full.",
+    "in 256: a source of 1,000 packets a second may be a sixth off,",
+    "one of 20 is hardly seen. Who forges packets is not their source.",
+    "",
+    "`guard status` and `guard events` have everything in full,",
+    "`guard explain ADDRESS` says what decides for a source.",
 ];
 
 /// What there is to draw.

@@ -37,7 +37,7 @@ fn everything_is_on_a_screen_of_80_by_24() {
     let lines = shown(&picture(), (80, 24));
     let expected = [
         " guard 0.1.0 · enforce · up 2h05m · 1 banned",
-        " warning: (1 more in `guard status`) 192.0.2.0/24 is denied and holds 192.0.2.1,",
+        " warning: (1 more in `guard status`) 192.0.2.0/24 is denied and holds 192.0.2.1…",
         "▸INTERFACES         ",
     ];
     for (line, expected) in lines.iter().zip(expected) {
@@ -49,12 +49,12 @@ fn everything_is_on_a_screen_of_80_by_24() {
         " wan-very-long-0  NOT ATTACHED        0       0       0       0       0      10",
         " limit_packets     drop           52.0k   3.12M    452k   27.1M",
         " pass              pass           12.3k   12.3M   1.23M    988M",
-        " 203.0.113.66             51.2k   3.07M    100%  ban               ban 54s",
-        " 2001:db8:1234:5678::/64  10.2k   9.83M     25%  limit_connections",
-        " 198.51.100.7             1.23k   73.7k      0%  pass",
-        " orders        8443,9000-9… required, reset encrypted 12.3k +45/s,",
-        " metrics       9797         off             -",
-        r" 22:13:20 orders:8080 <- 192.0.2.9:40000 http1 plaintext reset: GET /\u{1b}[2J\",
+        " 203.0.113.66               51.2k   3.07M    100%  ban               ban 54s",
+        " 2001:db8:1234:5678::/64    10.2k   9.83M     25%  limit_connections",
+        " 198.51.100.7               1.23k   73.7k      0%  pass",
+        " orders        8443,9000-… required, reset plaintext_served 3, encrypted 12.3k +4…",
+        " metrics       9797        off             -",
+        r" 22:13:20 orders:8080 <- 192.0.2.9:40000 http1 plaintext reset: GET /\u{1b}[2J…",
         " q quit  Tab next pane  ↑↓ scroll  p pause  ? help",
     ] {
         assert!(screen.contains(expected), "{screen}\n\n{expected}");
