@@ -5,6 +5,7 @@
 //! goes on from there. So whoever sent more than one part in [`KEPT`] of a second's packets is in that
 //! second's summary, whatever number of forged sources comes beside. What is told of a source is only
 //! what was seen since it has had its place: never more than it sent, but for chance.
+#![expect(clippy::cast_precision_loss, reason = "estimates")]
 
 use std::{
     cmp::Reverse,

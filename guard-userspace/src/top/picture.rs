@@ -1,4 +1,5 @@
 //! What two looks at the agent show: what there is, and how fast it goes.
+#![expect(clippy::cast_precision_loss, reason = "rates")]
 
 use std::collections::BTreeMap;
 

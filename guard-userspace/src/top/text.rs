@@ -1,4 +1,5 @@
 //! Figures and foreign texts, as a terminal may have them.
+#![expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,5 @@
 //! `guard top` in a terminal of its own, on a real agent under traffic.
+#![expect(clippy::cast_precision_loss, reason = "estimates are compared")]
 
 use std::{
     net::IpAddr,

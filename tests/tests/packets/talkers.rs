@@ -192,7 +192,7 @@ fn a_flood_keeps_to_its_budget_and_what_is_told_stands_for_the_rest() {
 #[test]
 fn a_kernel_side_without_the_budget_tells_nothing() {
     let mut rig = Rig::load_changed(CONFIGURATION, MANUAL, |plan| {
-        plan.settings.talker_budget = 0
+        plan.settings.talker_budget = 0;
     });
     let mut events = rig.kernel.take_events().expect("the events");
     let frame = udp("203.0.113.1").build();

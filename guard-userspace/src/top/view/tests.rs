@@ -52,7 +52,7 @@ fn everything_is_on_a_screen_of_80_by_24() {
         " 203.0.113.66               51.2k   3.07M    100%  ban               ban 54s",
         " 2001:db8:1234:5678::/64    10.2k   9.83M     25%  limit_connections",
         " 198.51.100.7               1.23k   73.7k      0%  pass",
-        " orders        8443,9000-… required, reset plaintext_served 3, encrypted 12.3k +4…",
+        " orders        8443,9000-… required, reset plaintext_served 3, encrypted 12.3k…",
         " metrics       9797        off             -",
         r" 22:13:20 orders:8080 <- 192.0.2.9:40000 http1 plaintext reset: GET /\u{1b}[2J…",
         " q quit  Tab next pane  ↑↓ scroll  p pause  ? help",
