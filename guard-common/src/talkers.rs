@@ -54,7 +54,8 @@ impl Pace {
             } else {
                 0
             };
-            self.stride = expected.checked_div(budget).unwrap_or(0) + 1;
+            // Half of the budget, since periods differ: what is beyond it nothing stands for.
+            self.stride = (2 * expected).checked_div(budget).unwrap_or(0) + 1;
             self.period_start = now;
             self.candidates = 0;
             self.told = 0;
@@ -149,6 +150,24 @@ mod tests {
         let mut pace = Pace::default();
         told(&mut pace, 0, 4 * PERIOD, 100);
         assert_eq!(pace.next(8 * PERIOD, PERIOD, BUDGET), 1);
+    }
+
+    #[test]
+    fn a_flood_that_comes_in_bursts_is_not_underrated() {
+        let mut pace = Pace::default();
+        let (mut sent, mut stood_for) = (0, 0);
+        for period in 0..100 {
+            let each = if period % 2 == 0 { 8 } else { 12 };
+            let told = told(&mut pace, period * PERIOD, PERIOD, each);
+            if period > 0 {
+                sent += PERIOD * each;
+                stood_for += told.iter().sum::<u32>();
+            }
+        }
+        assert!(
+            stood_for.abs_diff(sent) <= sent / 50,
+            "{stood_for} of {sent}"
+        );
     }
 
     #[test]
