@@ -23,5 +23,6 @@ pub mod protocol;
 pub mod ranges;
 pub mod reason;
 pub mod source;
+pub mod talkers;
 mod ticks;
 pub mod wire;

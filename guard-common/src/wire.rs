@@ -12,7 +12,7 @@ use crate::{
 
 /// Version of everything in this file. Pins live under it. Whoever changes what the values of a map
 /// mean that outlives a program raises its layout in `guard-userspace/src/kernel/estate.rs` too.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
@@ -153,6 +153,11 @@ pub struct Settings {
     pub protects_self: u32,
     /// Ticks for which the host waits for an answer of a resolver.
     pub question_ticks: u32,
+    /// Packets that a CPU tells of, in so many ticks at most, for the sake of who sends most: see
+    /// [`crate::talkers`]. Zero: none.
+    pub talker_budget: u32,
+    /// Ticks of a period of that budget, at least 1.
+    pub talker_ticks: u32,
 }
 
 /// What changes while the program runs.
@@ -238,6 +243,8 @@ impl Settings {
         notes_known: 0,
         protects_self: 0,
         question_ticks: 0,
+        talker_budget: 0,
+        talker_ticks: 1,
     };
 }
 
@@ -490,10 +497,13 @@ pub enum EventClass {
     Outcome = 3,
     /// The first kilobytes of a connection.
     Sample = 4,
+    /// One of many packets, for the sake of who sends most. These have a pace of their own:
+    /// [`crate::talkers::Pace`].
+    Talker = 5,
 }
 
 impl EventClass {
-    /// How many classes there are.
+    /// How many classes share an array of budgets: all but the last.
     pub const COUNT: u32 = 5;
 }
 
@@ -519,9 +529,10 @@ pub struct EventBudget {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Event {
-    /// Source address; an IPv4 one in its IPv6-mapped form.
+    /// Source address; an IPv4 one in its IPv6-mapped form. Of talkers, of IPv6 the prefix.
     pub source: [u8; 16],
-    /// Sequence number of a TCP segment; of samples, bytes since its sender's first one; else 0.
+    /// Sequence number of a TCP segment; of samples, bytes since its sender's first one; of talkers,
+    /// for how many candidates it stands; else 0.
     pub seq: u32,
     /// Position of the interface.
     pub interface: u32,
@@ -563,7 +574,7 @@ impl Event {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 34);
+    assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 36);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Bypass>() == 16);
     assert!(size_of::<Counter>() == 16);

@@ -22,6 +22,7 @@ mod settings;
 mod stages;
 mod startup;
 mod sweep;
+mod talkers;
 
 use aya_ebpf::{
     macros::{classifier, xdp},

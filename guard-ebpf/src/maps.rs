@@ -20,6 +20,7 @@ use guard_common::{
     packet::Address,
     ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
     source::Slot,
+    talkers::{self, Pace},
     wire::{
         Budget, Bypass, Counter, EventBudget, EventClass, Evicted, Ipv4Word, Ipv6Words,
         MAX_INTERFACES, OUTCOME_COUNTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6,
@@ -218,6 +219,10 @@ static HEARD: PerCpuArray<Heeded> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static EVENT_BUDGET: PerCpuArray<EventBudget> = PerCpuArray::with_max_entries(EventClass::COUNT, 0);
 
+/// How fast each CPU tells of talkers. Program writes and reads.
+#[map]
+static TALKER_PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1, 0);
+
 /// Copies of headers that cannot be read where they are. Program writes and reads.
 #[map]
 static HEADERS: PerCpuArray<Headers> = PerCpuArray::with_max_entries(1, 0);
@@ -253,14 +258,28 @@ pub(crate) fn headers() -> Option<*mut Headers> {
     HEADERS.get_ptr_mut(0)
 }
 
+/// Counts a packet; whether it is one that may tell who sends most.
 #[inline(always)]
-pub(crate) fn count(position: u32, bytes: u32) {
-    if let Some(counter) = COUNTERS.get_ptr_mut(position) {
-        // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
-        let counter = unsafe { &mut *counter };
-        counter.packets += 1;
-        counter.bytes += u64::from(bytes);
-    }
+pub(crate) fn count(position: u32, bytes: u32) -> bool {
+    let Some(counter) = COUNTERS.get_ptr_mut(position) else {
+        return false;
+    };
+    // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+    let counter = unsafe { &mut *counter };
+    counter.packets += 1;
+    counter.bytes += u64::from(bytes);
+    talkers::is_candidate(counter.packets)
+}
+
+/// For how many candidates one at tick `now` stands when it is to be told of, else 0.
+#[inline(always)]
+pub(crate) fn next_talker(now: u32) -> u32 {
+    let Some(pace) = TALKER_PACE.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: the element belongs to this CPU, and nothing else holds a reference to it.
+    let pace = unsafe { &mut *pace };
+    pace.next(now, settings::talker_ticks(), settings::talker_budget())
 }
 
 #[inline(always)]

@@ -13,6 +13,7 @@ use crate::{
     packet::{Scattered, XdpFrame},
     reset, settings,
     stages::{encryption, land, lifelines, limits, offences, rules, services},
+    talkers::Counted,
 };
 
 /// Why a packet may not pass, and how it is kept from it.
@@ -91,10 +92,10 @@ fn read(frame: &XdpFrame<'_>) -> Result<Packet, Unsound> {
 #[inline(always)]
 pub(crate) fn run(ctx: &XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
-    let (bytes, judged) = match read(&frame) {
-        Ok(Packet::NotIp) => (frame.total_len() as u32, Ok(Reason::Pass)),
+    let (counted, judged) = match read(&frame) {
+        Ok(Packet::NotIp) => (Counted::nobodys(frame.total_len() as u32), Ok(Reason::Pass)),
         Ok(Packet::Ip(packet)) if packet.kind == Kind::NeighbourDiscovery => {
-            (packet.frame_len, Ok(Reason::Pass))
+            (Counted::nobodys(packet.frame_len), Ok(Reason::Pass))
         }
         Ok(Packet::Ip(packet)) => {
             let facts = frame.settled_facts(&packet, clock::now());
@@ -102,10 +103,15 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
             if let Err(Refused(reason, _)) = &judged {
                 events::refused(&frame, &facts, *reason);
             }
-            (facts.bytes, judged)
+            let counted = Counted {
+                address: facts.address(),
+                bytes: facts.bytes,
+                now: facts.now,
+            };
+            (counted, judged)
         }
         Err(unsound) => (
-            frame.total_len() as u32,
+            Counted::nobodys(frame.total_len() as u32),
             Err(Refused::from(unsound.reason())),
         ),
     };
@@ -113,7 +119,11 @@ pub(crate) fn run(ctx: &XdpContext) -> u32 {
         Ok(reason) => (Verdict::Pass, reason),
         Err(Refused(reason, refusal)) => (Refused::verdict_of(refusal == Refusal::Reset), reason),
     };
-    maps::count(Counter::position(frame.interface(), verdict, reason), bytes);
+    let interface = frame.interface();
+    let position = Counter::position(interface, verdict, reason);
+    if maps::count(position, counted.bytes) && settings::tells_talkers() {
+        counted.tell(interface, verdict, reason);
+    }
     let action = match verdict {
         Verdict::Drop => xdp_action::XDP_DROP,
         // Where it cannot be made one that breaks the connection off, it is gone.

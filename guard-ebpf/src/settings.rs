@@ -297,3 +297,19 @@ pub(crate) fn settled_mask() -> u32 {
 pub(crate) fn sample_budget() -> u32 {
     setting!(sample_budget)
 }
+
+/// Whether user space is told who sends most.
+#[inline(always)]
+pub(crate) fn tells_talkers() -> bool {
+    talker_budget() != 0
+}
+
+#[inline(always)]
+pub(crate) fn talker_budget() -> u32 {
+    setting!(talker_budget)
+}
+
+#[inline(always)]
+pub(crate) fn talker_ticks() -> u32 {
+    setting!(talker_ticks)
+}

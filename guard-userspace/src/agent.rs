@@ -35,7 +35,7 @@ use self::{
     book::Book,
     claims::Claims,
     reload::{Cause, Clock, Over},
-    state::{Agent, Rules},
+    state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
 };
 use crate::{
@@ -52,6 +52,7 @@ use crate::{
     logging::DroppedLines,
     redact::Key,
     supervisor::{self, Heart},
+    talkers::Talkers,
 };
 
 pub use self::detach::detach;
@@ -112,12 +113,25 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         format!("the key that tells credentials apart, in {folder}")
     })?;
     let findings = Arc::new(Mutex::new(Findings::default()));
-    let events = Events::new(ring, interfaces, services, key, Arc::clone(&findings));
+    let talkers = Arc::new(Mutex::new(Talkers::new(started.into_std())));
+    let found_out = FoundOut {
+        findings: Arc::clone(&findings),
+        talkers: Arc::clone(&talkers),
+    };
+    let events = Events::new(ring, interfaces, services, key, findings, talkers);
 
     let trial = flags.confirm;
     let rules = Rules { config, over };
     let rules = (rules, read);
-    let agent = Agent::attach(rules, flags, kernel, clock, &found, dropped_lines, findings)?;
+    let agent = Agent::attach(
+        rules,
+        flags,
+        kernel,
+        clock,
+        &found,
+        dropped_lines,
+        found_out,
+    )?;
     agent.settle(estate.as_ref())?;
     agent.give_up_privileges()?;
     // The thread that it starts has no more privileges than this one then.

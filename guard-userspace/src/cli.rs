@@ -15,9 +15,11 @@ pub use self::flags::{
     RemoveFlags, ReplayFlags, RunFlags, StatusFlags, UnbanFlags,
 };
 pub use self::pages::{CompletionsFlags, ManFlags};
+pub use self::top::TopFlags;
 
 mod flags;
 mod pages;
+mod top;
 
 /// Reads the process's command line and environment.
 ///
@@ -107,6 +109,8 @@ pub enum Command {
     Check(CheckFlags),
     /// Show what the running agent protects, and what it counted
     Status(StatusFlags),
+    /// Show the same live in the terminal, with rates and who sends most
+    Top(TopFlags),
     /// Let networks through: entries of the running agent, which survive its restart
     #[command(subcommand)]
     Allow(EntryCommand),
@@ -146,8 +150,7 @@ pub fn command() -> ClapCommand {
 }
 
 /// Commands of the contract whose work is not built yet, and what to do until then.
-const UNBUILT: [(&str, &str); 4] = [
-    ("top", "`guard status` shows the same once"),
+const UNBUILT: [(&str, &str); 3] = [
     (
         "services",
         "`guard status` shows the services and their encryption",

@@ -6,6 +6,7 @@ mod import;
 pub(crate) mod local;
 pub(crate) mod output;
 pub(crate) mod pages;
+pub(crate) mod top;
 
 /// What a command ends with: see the contract's table of commands.
 pub(crate) const START_FAILED: u8 = 1;

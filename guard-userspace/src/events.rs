@@ -6,6 +6,7 @@ use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use aya::maps::{MapData, RingBuf};
@@ -17,6 +18,7 @@ pub use self::record::Record;
 use crate::{
     findings::{Findings, Happened, Happening},
     redact::{self, Key},
+    talkers::Talkers,
     tls::{Finding, Hellos},
 };
 
@@ -35,6 +37,7 @@ pub(crate) struct Events {
     /// What is known beside that of each of them.
     sampled: HashMap<u64, Happening>,
     findings: Arc<Mutex<Findings>>,
+    talkers: Arc<Mutex<Talkers>>,
 }
 
 impl Events {
@@ -45,6 +48,7 @@ impl Events {
         services: Vec<String>,
         key: Key,
         findings: Arc<Mutex<Findings>>,
+        talkers: Arc<Mutex<Talkers>>,
     ) -> Self {
         Self {
             ring,
@@ -54,6 +58,7 @@ impl Events {
             hellos: Hellos::default(),
             sampled: HashMap::new(),
             findings,
+            talkers,
         }
     }
 
@@ -70,12 +75,21 @@ impl Events {
                 Some(record) if record.class == EventClass::Offence => {
                     offenders.push(record.source);
                 }
+                Some(record) if record.class == EventClass::Talker => self.count(&record),
                 Some(record) => self.take(&record, now_ms),
                 None => warn!("the kernel side sent an event that makes no sense"),
             }
         }
         self.tell_hellos(now_ms);
         offenders
+    }
+
+    /// Counts a packet towards what its source sends.
+    fn count(&self, record: &Record) {
+        let talkers = self.talkers.lock();
+        // Nobody leaves them half changed.
+        let mut talkers = talkers.unwrap_or_else(PoisonError::into_inner);
+        talkers.add(record, Instant::now());
     }
 
     fn take(&mut self, record: &Record, now_ms: u64) {

@@ -18,6 +18,7 @@ use crate::{
     explanation::Explanation,
     findings::{Follower, Told},
     status::Status,
+    talkers::TopTalkers,
 };
 
 pub(crate) use self::{
@@ -53,6 +54,8 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn events(&self) -> Vec<Told>;
     /// What was found lately, and what will be; nothing when as many follow as may.
     fn follow(&self) -> Option<Follower>;
+    /// Who sends most.
+    fn talkers(&self) -> TopTalkers;
     /// Whether the program is attached wherever it should be.
     fn is_ready(&self) -> bool;
 }

@@ -28,4 +28,6 @@ pub mod ssh;
 mod state_file;
 pub mod status;
 mod supervisor;
+pub mod talkers;
 pub mod tls;
+pub mod top;

@@ -10,7 +10,7 @@ use guard::{
     entries::List,
 };
 
-use self::commands::{BAD_CONFIGURATION, START_FAILED, ask, local, output::failure, pages};
+use self::commands::{BAD_CONFIGURATION, START_FAILED, ask, local, output::failure, pages, top};
 
 fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -40,6 +40,7 @@ async fn obey() -> ExitCode {
         Command::Run(flags) => local::run(&flags).await,
         Command::Check(flags) => local::check(&flags),
         Command::Status(flags) => ask::status(&flags).await,
+        Command::Top(flags) => top::top(&flags).await,
         Command::Allow(command) => ask::entries(List::Allow, command).await,
         Command::Deny(command) => ask::entries(List::Deny, command).await,
         Command::Bans(flags) => ask::bans(&flags).await,

@@ -113,6 +113,7 @@ impl Replay {
         // Whatever there is to tell is told.
         plan.settings.event_budget = u32::MAX;
         plan.settings.sample_budget = u32::MAX;
+        plan.settings.talker_budget = 0;
         let mut kernel = Kernel::load(&plan, None)?;
         Ok(Self {
             events: kernel.take_events()?,

@@ -30,6 +30,7 @@ pub mod scratch;
 pub mod servers;
 pub mod stage;
 mod stale;
+pub mod terminal;
 
 pub use netns::Namespace;
 pub use scratch::Scratch;

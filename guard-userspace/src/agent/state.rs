@@ -45,6 +45,7 @@ use crate::{
         ClockStatus, DocumentStatus, EventStatus, InterfaceStatus, PacketCount, PrivilegeStatus,
         RuleStatus, ServiceStatus, Status, connections_by_word, verdicts_and_reasons,
     },
+    talkers::{Talkers, TopTalkers},
 };
 
 /// Sources that are named in the status.
@@ -57,7 +58,7 @@ pub(super) struct Agent {
     names: Vec<String>,
     started: Instant,
     dropped_lines: DroppedLines,
-    findings: Arc<Mutex<Findings>>,
+    found_out: FoundOut,
     /// Which lists are to be fetched may be others than before.
     pub(super) feeds_changed: Notify,
     /// All lists are to be fetched now.
@@ -66,6 +67,12 @@ pub(super) struct Agent {
     privileges: OnceLock<PrivilegeStatus>,
     pub(super) alerts: Alerts,
     inner: Mutex<Inner>,
+}
+
+/// What the events of the kernel side come to.
+pub(super) struct FoundOut {
+    pub(super) findings: Arc<Mutex<Findings>>,
+    pub(super) talkers: Arc<Mutex<Talkers>>,
 }
 
 /// What changes.
@@ -109,7 +116,7 @@ impl Agent {
         clock: Clock,
         found: &[Interface],
         dropped_lines: DroppedLines,
-        findings: Arc<Mutex<Findings>>,
+        found_out: FoundOut,
     ) -> Result<Self> {
         let interfaces = Interfaces::attach(&mut kernel, found, &rules.config)?;
         let fetches = Fetches::load(&rules.config);
@@ -122,7 +129,7 @@ impl Agent {
             names: rules.config.interfaces.clone(),
             started: Instant::now(),
             dropped_lines,
-            findings,
+            found_out,
             feeds_changed: Notify::new(),
             feeds_wanted: Notify::new(),
             privileges: OnceLock::new(),
@@ -228,7 +235,16 @@ impl Agent {
 
     fn findings(&self) -> MutexGuard<'_, Findings> {
         // Nobody leaves them half changed.
-        self.findings.lock().unwrap_or_else(PoisonError::into_inner)
+        let findings = self.found_out.findings.lock();
+        findings.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn top_talkers(&self) -> TopTalkers {
+        let ipv6_prefix = self.lock().rules.config.limits.ipv6_prefix;
+        let talkers = self.found_out.talkers.lock();
+        // Nobody leaves them half changed.
+        let mut talkers = talkers.unwrap_or_else(PoisonError::into_inner);
+        talkers.top(ipv6_prefix, Instant::now())
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -355,6 +371,10 @@ impl Source for Agent {
 
     fn follow(&self) -> Option<Follower> {
         self.findings().follow()
+    }
+
+    fn talkers(&self) -> TopTalkers {
+        self.top_talkers()
     }
 
     fn is_ready(&self) -> bool {

@@ -188,7 +188,7 @@ fn a_bad_flag_is_refused_with_the_fix() {
 
 #[test]
 fn a_command_that_is_not_built_yet_is_refused_by_name() {
-    for line in ["top", "services -o json", "endpoints", "report --help"] {
+    for line in ["services -o json", "endpoints", "report --help"] {
         let error = refused(&format!("guard {line}"));
         let name = line.split(' ').next().unwrap_or(line);
         assert!(

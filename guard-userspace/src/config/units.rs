@@ -161,6 +161,18 @@ pub fn burst(text: &str) -> Result<Duration, Invalid> {
     ))
 }
 
+/// Reads how long to wait between two looks: 200 ms to 1 min.
+pub fn look_interval(text: &str) -> Result<Duration, Invalid> {
+    let interval = duration(text)?;
+    if (Duration::from_millis(200)..=Duration::from_mins(1)).contains(&interval) {
+        return Ok(interval);
+    }
+    Err(Invalid::new(
+        format!("an interval of {} is out of range", shown(text)),
+        "write a duration from \"200ms\" to \"1m\"",
+    ))
+}
+
 fn duration(text: &str) -> Result<Duration, Invalid> {
     split_number(text)
         .and_then(|(number, unit)| {

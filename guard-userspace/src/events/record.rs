@@ -21,7 +21,8 @@ pub struct Record {
     /// What it tells of.
     pub(crate) class: EventClass,
     pub(crate) source: IpAddr,
-    /// Of a sample: bytes since its sender's first one.
+    /// Of a sample: bytes since its sender's first one. Of a talker: for how many candidates it
+    /// stands.
     pub(crate) seq: u32,
     pub(crate) interface: usize,
     pub(crate) packet_bytes: u32,
@@ -120,6 +121,7 @@ fn class(number: u8) -> Option<EventClass> {
         EventClass::Offence,
         EventClass::Outcome,
         EventClass::Sample,
+        EventClass::Talker,
     ];
     classes.into_iter().find(|class| *class as u8 == number)
 }

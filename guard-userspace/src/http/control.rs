@@ -29,6 +29,7 @@ use crate::{
     findings::Told,
     printable,
     status::Status,
+    talkers::TopTalkers,
 };
 
 /// The largest body of a request that changes entries, in bytes: it may name 100,000 of them.
@@ -80,6 +81,7 @@ fn routes<S: Source>() -> Vec<Route<S>> {
         Route::read("/v1/status", get(status::<S>)),
         Route::read("/v1/entries/{list}", get(entries::<S>)),
         Route::read("/v1/bans", get(bans::<S>)),
+        Route::read("/v1/talkers", get(talkers::<S>)),
         Route::read("/v1/events", get(events::<S>)),
         Route::read("/v1/events/stream", get(follow::follow::<S>)),
         Route::read("/v1/explain/{address}", get(explain::<S>)),
@@ -137,6 +139,10 @@ async fn entries<S: Source>(
 
 async fn bans<S: Source>(State(source): State<Arc<S>>) -> Json<Vec<Banned>> {
     Json(source.bans())
+}
+
+async fn talkers<S: Source>(State(source): State<Arc<S>>) -> Json<TopTalkers> {
+    Json(source.talkers())
 }
 
 async fn events<S: Source>(State(source): State<Arc<S>>) -> Json<Vec<Told>> {

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, fs, ops::RangeInclusive, sync::Arc, time::Duration};
 
+use aya::util::online_cpus;
 use guard_common::{
     connection::talk::TALK_WAYS,
     limit::Limit,
@@ -58,6 +59,10 @@ const MOST_COUNTED: u32 = 1 << 16;
 const NS_PER_SECOND: u64 = 1_000_000_000;
 /// Events a second, CPU and class.
 const EVENT_BUDGET: u32 = 20;
+/// How often a second the budget of talkers is there anew.
+const TALKER_PERIODS: u32 = 8;
+/// Talkers told of in such a period: by each CPU at most, and by all together.
+const TALKER_BUDGET: [u32; 2] = [25, 100];
 
 /// The clock of the packet path and how long its tick is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +205,8 @@ impl Plan {
             talk_mask: TALK_SETS - 1,
             settled_mask: SETTLED_LINES - 1,
             sample_budget: SAMPLE_BUDGET,
+            talker_budget: talker_budget(),
+            talker_ticks: tick.count(Duration::from_secs(1) / TALKER_PERIODS).max(1),
             // What depends on more than one of the lists is told below.
             checks: 0,
             checks_calls: 0,
@@ -412,6 +419,13 @@ fn checks(ports: &[(RangeInclusive<u16>, ServicePort)]) -> bool {
     ports
         .iter()
         .any(|(_, port)| port.flags & ServicePort::CHECK != 0)
+}
+
+/// A CPU's share, so that a host of many CPUs does not spend itself on reading what they tell.
+fn talker_budget() -> u32 {
+    let [of_one, of_all] = TALKER_BUDGET;
+    let cpus = online_cpus().map_or(of_all, |cpus| cpus.len() as u32);
+    (of_all / cpus.max(1)).clamp(1, of_one)
 }
 
 /// First in the low half, last in the high one.

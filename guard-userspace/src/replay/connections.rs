@@ -101,7 +101,7 @@ impl Connections {
                 side.add(record.seq, &record.excerpt);
             }
             EventClass::Outcome => self.conclude(name, record),
-            EventClass::Refused | EventClass::Offence => {}
+            EventClass::Refused | EventClass::Offence | EventClass::Talker => {}
         }
     }
 

@@ -5,8 +5,7 @@ use lab::agent;
 
 use crate::attempt::{BAD_CONFIGURATION, end_of};
 
-const COMMANDS: [&[&str]; 4] = [
-    &["top"],
+const COMMANDS: [&[&str]; 3] = [
     &["services"],
     &["endpoints"],
     &["report", "--format", "html", "-o", "/dev/null"],

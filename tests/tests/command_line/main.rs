@@ -8,6 +8,7 @@ mod layers;
 mod pages;
 mod replay;
 mod status;
+mod top;
 
 use std::process::{Command, Stdio};
 

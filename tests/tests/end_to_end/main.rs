@@ -14,6 +14,7 @@ mod modes;
 mod queues;
 mod rules;
 mod serving;
+mod top;
 
 use std::{
     fs,

@@ -16,6 +16,7 @@ mod offences;
 #[path = "../rig/mod.rs"]
 mod rig;
 mod sources;
+mod talkers;
 mod tiers;
 
 #[test]

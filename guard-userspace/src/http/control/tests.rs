@@ -98,6 +98,10 @@ impl Source for Fake {
         self.findings.follow()
     }
 
+    fn talkers(&self) -> TopTalkers {
+        TopTalkers::default()
+    }
+
     fn is_ready(&self) -> bool {
         true
     }
