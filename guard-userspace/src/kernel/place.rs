@@ -106,10 +106,17 @@ impl Place {
             "no BPF file system there, so nothing is pinned, and protection ends with the agent: \
              `mount -t bpf bpf /sys/fs/bpf`"
         );
-        Ok(private_root()
+        Ok(Self::private()
             .inspect_err(|error| warn!(error = format!("{error:#}"), "no reload is possible"))
-            .ok()
-            .map(|root| Self { root }))
+            .ok())
+    }
+
+    /// One that only this process can reach, and that ends with it.
+    ///
+    /// # Errors
+    /// The process may not mount file systems, which takes `CAP_SYS_ADMIN`.
+    pub fn private() -> Result<Self> {
+        private_root().map(|root| Self { root })
     }
 
     /// Takes `folder`, whosever it is, to look what an earlier agent left in it; nothing where there

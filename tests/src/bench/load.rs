@@ -44,7 +44,7 @@ impl Loaded {
         plan.settings.asks_sockets = 0;
         let planned_in = start.elapsed();
         let start = Instant::now();
-        let kernel = Kernel::load(&plan, None)?;
+        let kernel = Kernel::load(&plan, Some(Place::private()?))?;
         Ok(Self {
             kernel,
             planned_in,

@@ -99,7 +99,7 @@ fn pins_on_another_file_system_are_left_out_with_a_warning() -> Result<()> {
     agent.wait_until_ready()?;
     let warned = agent.log().with("level", "WARN").any(|line| {
         let line = line.to_string();
-        line.contains("not-a-bpffs") && line.contains("not pinned")
+        line.contains("not-a-bpffs") && line.contains("nothing is pinned")
     });
     assert!(warned, "{}", agent.log().text());
     assert!(!elsewhere.exists());
