@@ -1,29 +1,13 @@
 //! Figures and foreign texts, as a terminal may have them.
 #![expect(clippy::cast_precision_loss, reason = "three digits are shown")]
 
-use std::fmt::Write as _;
-
 use ratatui::text::Span;
 
-/// Text without anything that a terminal would obey or that would change the order or the look of
-/// what is around it: control characters and those of format, which become `\u{…}`.
-pub(super) fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for char in text.chars() {
-        if char.is_control() || is_format(char) {
-            let _ = write!(plain, "{}", char.escape_unicode());
-        } else {
-            plain.push(char);
-        }
-    }
-    plain
-}
+use crate::printable;
 
-/// Characters without a width, and those that turn the direction of writing.
-fn is_format(char: char) -> bool {
-    matches!(char,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+/// Text without anything that a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    printable::line(text).into_owned()
 }
 
 /// A figure in at most five columns: `0`, `0.4`, `12`, `123`, `1.23k`, `12.3M`, `123G`.
@@ -122,7 +106,7 @@ mod tests {
     fn no_character_that_a_terminal_obeys_is_left() {
         assert_eq!(
             plain("GET /\u{1b}[2J\r\n\u{9b}1m"),
-            r"GET /\u{1b}[2J\u{d}\u{a}\u{9b}1m"
+            r"GET /\u{1b}[2J\r\n\u{9b}1m"
         );
         assert_eq!(plain("a\u{202e}b\u{200b}c"), r"a\u{202e}b\u{200b}c");
         assert_eq!(plain("ünï · code"), "ünï · code");
