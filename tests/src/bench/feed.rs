@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use guard::{
     config::{Config, Style},
-    kernel::{Kernel, Plan, Tick},
+    kernel::{Kernel, Place, Plan, Tick},
 };
 use guard_common::wire::{Rule, RuleWord};
 
@@ -38,7 +38,7 @@ impl Replaced {
         lists.write(&folder.join("lists"))?;
         let name = folder.join("bench.toml");
         let text = "interfaces = [\"lo\"]\n[[feed]]\nname = \"lists\"\nfile = \"lists\"";
-        let mut kernel = Kernel::load(&Plan::idle(), None)?;
+        let mut kernel = Kernel::load(&Plan::idle(), Some(Place::private()?))?;
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..scale.rounds {
             let start = Instant::now();

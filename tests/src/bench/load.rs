@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use guard::{
     config::{Config, Style},
-    kernel::{Kernel, Plan, Tick},
+    kernel::{Kernel, Place, Plan, Tick},
 };
 
 use super::{
