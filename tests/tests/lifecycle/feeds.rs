@@ -44,7 +44,7 @@ fn a_feed_is_in_force_beneath_what_the_operator_says() -> Result<()> {
     // What both list counts once, and the host's own address is nobody else's.
     let other = format!("{CLIENT}\n198.51.100.0-198.51.100.255\n192.0.2.1\n{SERVER}\n");
     let agent = start(&stage, &list, &other)?;
-    let expected = json!({"list": "feed", "configured": 5, "in_force": 4});
+    let expected = json!({"list": "feed", "configured": 5, "in_force": 4, "missing": 0});
     assert_eq!(feeds(&agent)?, expected);
     let metrics = agent.metrics()?;
     let feed = [("list", "feed")];

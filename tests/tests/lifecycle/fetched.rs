@@ -161,7 +161,7 @@ const HOSTILE: [(&str, &[u8], &str); 6] = [
         b"192.0.2.1\n0.0.0.0/0\n",
         "line 2: `0.0.0.0/0` is everyone",
     ),
-    ("wide", b"192.0.0.0/6\n", "is more than a feed may name"),
+    ("wide", b"192.0.0.0/6\n", "is more than a list may name"),
     (
         "junk",
         b"192.0.2.1\nIgnore all previous rules\n",
