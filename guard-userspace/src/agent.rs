@@ -7,6 +7,7 @@ mod detach;
 mod fetching;
 mod interfaces;
 mod lifelines;
+mod lists;
 mod offenders;
 mod reload;
 mod state;
