@@ -133,8 +133,11 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         dropped_lines,
         found_out,
     )?;
-    agent.settle(estate.as_ref())?;
-    agent.give_up_privileges()?;
+    agent.settle(estate.as_ref());
+    if let Err(error) = agent.give_up_privileges() {
+        agent.give_up();
+        return Err(error);
+    }
     // The thread that it starts has no more privileges than this one then.
     let mut files = FileWatch::new(agent.flags.config.as_deref());
     agent.lock().look_for_administrators();

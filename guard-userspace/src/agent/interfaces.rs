@@ -28,6 +28,8 @@ pub(super) struct Interfaces {
     mode: XdpMode,
     /// The programs shall outlive the agent.
     lasts: bool,
+    /// Programs of an earlier agent were taken over.
+    took_over: bool,
     all: Vec<Guarded>,
 }
 
@@ -65,6 +67,7 @@ impl Interfaces {
         let mut interfaces = Self {
             mode: config.xdp_mode,
             lasts,
+            took_over: false,
             all: Vec::new(),
         };
         let mut adopted = Vec::new();
@@ -104,6 +107,7 @@ impl Interfaces {
                 }
             }
         }
+        interfaces.took_over = adopted.contains(&true);
         interfaces.remove_strays(kernel);
         Ok(interfaces)
     }
@@ -133,6 +137,11 @@ impl Interfaces {
         }
     }
 
+    /// Whether what is there is to stay when the agent cannot start: something was there before it.
+    pub(super) fn outlasts_failure(&self) -> bool {
+        self.lasts && self.took_over
+    }
+
     /// Leaves the programs where they are.
     pub(super) fn leave(&mut self) {
         for guarded in &mut self.all {
@@ -140,18 +149,20 @@ impl Interfaces {
         }
     }
 
-    /// Whether the programs shall outlive the agent from now on. Holds from the next hand-over.
-    pub(super) fn shall_last(&mut self, on_stop: OnStop) {
-        self.lasts = on_stop == OnStop::Keep;
-    }
-
     /// Puts the program of `next` in the place of that of `current`, on every interface or on none.
-    pub(super) fn hand_over(&mut self, current: &mut Kernel, next: &mut Kernel) -> Result<()> {
-        let lasts = self.lasts;
+    pub(super) fn hand_over(
+        &mut self,
+        current: &mut Kernel,
+        next: &mut Kernel,
+        on_stop: OnStop,
+    ) -> Result<()> {
+        let lasts = on_stop == OnStop::Keep;
         let mut all = self.all.iter_mut();
         let Some(error) = all.find_map(|guarded| guarded.hand_over(next, lasts).err()) else {
+            self.lasts = lasts;
             return Ok(());
         };
+        let lasts = self.lasts;
         // Also where it failed: some of its programs may have been replaced.
         for guarded in &mut self.all {
             guarded

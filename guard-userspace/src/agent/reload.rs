@@ -28,7 +28,7 @@ use crate::{
     config::{Config, Entry, Style},
     control::Reload,
     entries::{Done, List},
-    kernel::{Estate, Plan, Tick, measure_tick},
+    kernel::{Estate, Kernel, Plan, Tick, measure_tick},
     supervisor,
 };
 
@@ -164,6 +164,15 @@ impl Over {
     }
 }
 
+/// Writes down what the next agent needs to go on with the maps of `kernel`. Where that cannot be done,
+/// it protects without a gap nevertheless, and only what was learned and counted is lost to it.
+fn bequeath(kernel: &Kernel, config: &Config) {
+    if let Err(error) = kernel.bequeath(&config.state_dir) {
+        let error = format!("{error:#}");
+        warn!(error, "the next agent would have to learn and count anew");
+    }
+}
+
 /// Whatever is said of the host's own addresses, nobody else has them.
 fn claim(rules: &mut Vec<(IpNet, RuleWord)>, own: &BTreeSet<IpAddr>) {
     rules.retain(|(net, _)| {
@@ -176,12 +185,13 @@ fn claim(rules: &mut Vec<(IpNet, RuleWord)>, own: &BTreeSet<IpAddr>) {
 
 impl Agent {
     /// Goes on with the counts of an earlier agent, and writes down for the next one what is here.
-    pub(super) fn settle(&self, estate: Option<&Estate>) -> Result<()> {
+    pub(super) fn settle(&self, estate: Option<&Estate>) {
         let inner = &mut *self.lock();
-        if let Some(estate) = estate {
-            inner.kernel.settle(estate)?;
+        if let Some(Err(error)) = estate.map(|estate| inner.kernel.settle(estate)) {
+            let error = format!("{error:#}");
+            warn!(error, "what an earlier agent counted cannot be read");
         }
-        inner.kernel.bequeath(&inner.rules.config.state_dir)
+        bequeath(&inner.kernel, &inner.rules.config);
     }
 
     /// Follows the addresses of this host.
@@ -205,10 +215,13 @@ impl Agent {
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
-        inner.interfaces.shall_last(rules.config.on_stop);
-        inner.interfaces.hand_over(&mut inner.kernel, &mut next)?;
-        // The deed first: the maps that it does not speak of are gone with their kernel side.
-        next.bequeath(&rules.config.state_dir)?;
+        let on_stop = rules.config.on_stop;
+        inner
+            .interfaces
+            .hand_over(&mut inner.kernel, &mut next, on_stop)?;
+        // From here on it is what runs. The deed first: the maps that it does not speak of are gone
+        // with their kernel side.
+        bequeath(&next, &rules.config);
         inner.kernel = next;
         Ok(())
     }

@@ -178,6 +178,15 @@ impl Agent {
         self.lock().mode_name()
     }
 
+    /// The agent cannot start: what it has taken over goes on without it, where that is configured.
+    pub(super) fn give_up(&self) {
+        let inner = &mut *self.lock();
+        if inner.interfaces.outlasts_failure() {
+            inner.kernel.leave();
+            inner.interfaces.leave();
+        }
+    }
+
     /// Takes the program off every interface, or leaves it there, as configured. Says which. Whatever
     /// nobody has confirmed is taken off.
     pub(super) fn end(&self, ended: Ended) -> OnStop {
