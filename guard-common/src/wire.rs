@@ -61,8 +61,6 @@ pub const COARSE_TICK_NS: u64 = 1 << COARSE_TICK_SHIFT;
 pub struct Bypass {
     /// Tick from which on it is over, not wrapped; zero when there is none.
     pub until: u64,
-    /// The same in seconds since 1970, for those who look.
-    pub until_unix: u64,
 }
 
 /// Everything the program is told once, when it is loaded. The verifier takes it as constant and
@@ -576,7 +574,7 @@ const _: () = {
     assert!(size_of::<Limit>() == 24);
     assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 36);
     assert!(size_of::<Variables>() == 16);
-    assert!(size_of::<Bypass>() == 16);
+    assert!(size_of::<Bypass>() == 8);
     assert!(size_of::<Counter>() == 16);
     assert!(size_of::<ServiceIpv4>() == 8);
     assert!(size_of::<ServiceIpv6>() == 20);

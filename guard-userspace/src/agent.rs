@@ -150,7 +150,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         agent.try_out(lasts);
     }
     let agent = Arc::new(agent);
-    let mut servers = serve(&agent, claims)?;
+    let mut servers = serve(&agent, claims).inspect_err(|_| agent.give_up())?;
     supervisor::ready(&agent.summary());
     let watches = (watch, &mut files);
     let ended = protect(&agent, events, watches, &mut stop, &mut hangup).await;
@@ -252,6 +252,7 @@ async fn protect(
                 agent.end_bans();
                 agent.sweep();
                 agent.keep_lifelines();
+                agent.keep_deed();
                 if agent.end_trial() {
                     return Ended::Unconfirmed;
                 }
@@ -260,7 +261,9 @@ async fn protect(
             }
             // What goes wrong is said there; what was in force stays.
             _ = hangup.recv() => drop(agent.reload(Cause::Asked(Reload::default()))),
-            () = files.changed(|| agent.lock().read.clone()) => drop(agent.reload(Cause::Changed)),
+            () = files.changed(|| agent.lock().read.clone()), if agent.watches() => {
+                drop(agent.reload(Cause::Changed));
+            }
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
                 Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,

@@ -130,12 +130,13 @@ impl Matching {
 
 impl Explanation {
     /// What `decides` for a packet, the entries that hold its source, the first one first, and its
-    /// ban; under `config`, at one of its ports if one is asked for.
+    /// ban; under `config`, at one of its ports if one is asked for. Nothing is refused where the agent `spares`
+    /// all.
     pub(crate) fn new(
         (source, port): (IpAddr, Option<u16>),
         decides: Option<Rule>,
         (entries, ban): (Vec<Matching>, Option<Banned>),
-        config: &Config,
+        (config, spares): (&Config, bool),
     ) -> Self {
         let source = source.to_canonical();
         let service = port.and_then(|port| service_at(config, port));
@@ -151,11 +152,11 @@ impl Explanation {
         };
         let at = port.map(|port| AtPort {
             port,
-            service: service.map(|service| ServiceThere::new(service, source, config.dry_run)),
+            service: service.map(|service| ServiceThere::new(service, source, spares)),
         });
         Self {
             source,
-            verdict: in_mode(verdict, config.dry_run).name().to_owned(),
+            verdict: in_mode(verdict, spares).name().to_owned(),
             reason: reason.name().to_owned(),
             entries,
             ban,
@@ -349,7 +350,12 @@ mod tests {
     fn explain(source: &str, port: Option<u16>, decides: Option<Rule>, more: &str) -> Explanation {
         let config = Config::parse("test", &format!("{more}{CONFIG}")).expect("a configuration");
         let source = source.parse().expect("an address");
-        Explanation::new((source, port), decides, (Vec::new(), None), &config)
+        Explanation::new(
+            (source, port),
+            decides,
+            (Vec::new(), None),
+            (&config, config.dry_run),
+        )
     }
 
     fn decided(explanation: &Explanation) -> (&str, &str) {

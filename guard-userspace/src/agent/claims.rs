@@ -17,6 +17,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::Config;
 
+/// What keeps a second agent out of a state folder.
+const LOCK: &str = "agent.lock";
+
 /// Listeners, and what keeps a second agent out.
 pub(super) struct Claims {
     /// Metrics and health.
@@ -70,9 +73,19 @@ impl Drop for Guard {
     }
 }
 
-pub(super) fn lock_state(folder: &Path) -> Result<File> {
+/// Takes the lock of an agent that was there, if one was.
+pub(super) fn lock_left_state(folder: &Path) -> Result<Option<File>> {
+    let path = folder.join(LOCK);
+    match File::open(&path) {
+        Ok(file) => lock(file, folder).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
+    }
+}
+
+fn lock_state(folder: &Path) -> Result<File> {
     make_folder(folder, 0o700, "--state-dir")?;
-    let path = folder.join("agent.lock");
+    let path = folder.join(LOCK);
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -80,6 +93,10 @@ pub(super) fn lock_state(folder: &Path) -> Result<File> {
         .mode(0o600)
         .open(&path)
         .with_context(|| format!("cannot open {}", path.display()))?;
+    lock(file, folder)
+}
+
+fn lock(file: File, folder: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => bail!(
@@ -88,7 +105,7 @@ pub(super) fn lock_state(folder: &Path) -> Result<File> {
             folder.display()
         ),
         Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            Err(error).with_context(|| format!("cannot lock {}", folder.display()))
         }
     }
 }

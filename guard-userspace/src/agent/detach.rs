@@ -16,11 +16,8 @@ use crate::{
 /// # Errors
 /// An agent runs with these folders.
 pub async fn detach(state_dir: &Path, bpffs: &Path) -> Result<Vec<String>> {
-    // Where there is no state folder, there is nobody to keep out and nothing to forget.
-    let lock = state_dir
-        .is_dir()
-        .then(|| claims::lock_state(state_dir))
-        .transpose()?;
+    // Where there is none, nobody is to be kept out. It is not made: it would be whose who asks.
+    let lock = claims::lock_left_state(state_dir)?;
     let Some(place) = Place::find(bpffs)? else {
         return Ok(Vec::new());
     };

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use tracing::{error, info};
 
 use crate::{
@@ -62,8 +62,15 @@ impl Interfaces {
         kernel: &mut Kernel,
         found: &[Interface],
         config: &Config,
+        on_trial: bool,
     ) -> Result<Self> {
-        let lasts = config.on_stop == OnStop::Keep;
+        // What is on trial must not outlive whoever undoes it, but for what was there before.
+        let left = |interface| {
+            kernel
+                .place()
+                .is_some_and(|place| left_on(place, interface).is_some())
+        };
+        let lasts = config.on_stop == OnStop::Keep && (!on_trial || found.iter().any(left));
         let mut interfaces = Self {
             mode: config.xdp_mode,
             lasts,
@@ -165,9 +172,10 @@ impl Interfaces {
         let lasts = self.lasts;
         // Also where it failed: some of its programs may have been replaced.
         for guarded in &mut self.all {
-            guarded
-                .hand_over(current, lasts)
-                .context("going back to the program that was there")?;
+            if let Err(error) = guarded.hand_over(current, lasts) {
+                let error = format!("{error:#}");
+                error!(iface = guarded.name, error, "the new program stays on it");
+            }
         }
         Err(error)
     }
@@ -180,7 +188,7 @@ impl Interfaces {
     /// The kernel has removed an interface, and the program with it.
     pub(super) fn gone(&mut self, index: u32) {
         let removed = self.all.iter_mut().find(
-            |guarded| matches!(guarded.state, State::Protected { index: own, .. } if own == index),
+            |guarded| matches!(guarded.state, State::Protected { index: own, .. } | State::Stripped { index: own } if own == index),
         );
         if let Some(guarded) = removed {
             guarded.lose();
@@ -269,9 +277,12 @@ impl Guarded {
     /// Whether the program is to be put on this interface, which has its name. Notices when it was
     /// taken off: whoever did that may have had to, so it is not put on again.
     fn is_due(&mut self, interface: &Interface, program_id: u32, now: Instant) -> bool {
-        match self.state {
-            State::Protected { index, .. } if index == interface.index => {
-                let is_on = interface.xdp.as_ref().map(|xdp| xdp.program_id) == Some(program_id);
+        match &self.state {
+            State::Protected { index, attachment } if *index == interface.index => {
+                let index = *index;
+                let found = interface.xdp.as_ref().map(|xdp| xdp.program_id);
+                let is_on = found == Some(program_id)
+                    || found.is_some() && found == attachment.program_id();
                 if !is_on {
                     self.state = State::Stripped { index };
                     error!(
@@ -281,8 +292,8 @@ impl Guarded {
                 }
                 false
             }
-            State::Stripped { index } => index != interface.index,
-            State::Failed { again, .. } => now >= again,
+            State::Stripped { index } => *index != interface.index,
+            State::Failed { again, .. } => now >= *again,
             State::Protected { .. } | State::Gone => true,
         }
     }

@@ -162,7 +162,14 @@ impl Agent {
         });
         let ban = inner.rules.over.bans.around(address, book::now());
         let found = (entries.collect(), ban);
-        Explanation::new((address, port), decides, found, &inner.rules.config)
+        let spares =
+            inner.rules.config.dry_run || matches!(inner.kernel.bypass(book::now()), Ok(Some(_)));
+        Explanation::new(
+            (address, port),
+            decides,
+            found,
+            (&inner.rules.config, spares),
+        )
     }
 }
 

@@ -166,11 +166,13 @@ impl Over {
 
 /// Writes down what the next agent needs to go on with the maps of `kernel`. Where that cannot be done,
 /// it protects without a gap nevertheless, and only what was learned and counted is lost to it.
-fn bequeath(kernel: &Kernel, config: &Config) {
-    if let Err(error) = kernel.bequeath(&config.state_dir) {
+fn bequeath(kernel: &Kernel, config: &Config) -> bool {
+    let written = kernel.bequeath(&config.state_dir);
+    if let Err(error) = &written {
         let error = format!("{error:#}");
         warn!(error, "the next agent would have to learn and count anew");
     }
+    written.is_ok()
 }
 
 /// Whatever is said of the host's own addresses, nobody else has them.
@@ -191,7 +193,16 @@ impl Agent {
             let error = format!("{error:#}");
             warn!(error, "what an earlier agent counted cannot be read");
         }
-        bequeath(&inner.kernel, &inner.rules.config);
+        inner.is_deeded = bequeath(&inner.kernel, &inner.rules.config);
+    }
+
+    /// Tries again to write down what could not be.
+    pub(super) fn keep_deed(&self) {
+        let inner = &mut *self.lock();
+        if !inner.is_deeded {
+            let state_dir = &inner.rules.config.state_dir;
+            inner.is_deeded = inner.kernel.bequeath(state_dir).is_ok();
+        }
     }
 
     /// Follows the addresses of this host.
@@ -200,8 +211,13 @@ impl Agent {
         if !inner.rules.config.protect_self || own == inner.rules.over.own {
             return;
         }
-        inner.rules.over.own = own;
-        match self.renew(inner) {
+        let before = mem::replace(&mut inner.rules.over.own, own);
+        let renewed = self.renew(inner);
+        if renewed.is_err() {
+            // To be tried again.
+            inner.rules.over.own = before;
+        }
+        match renewed {
             Ok(()) => info!("the addresses of this host have changed"),
             Err(error) => error!(
                 error = format!("{error:#}"),
@@ -212,6 +228,7 @@ impl Agent {
 
     /// Loads what is configured anew, and puts it in the place of what runs.
     pub(super) fn renew(&self, inner: &mut Inner) -> Result<()> {
+        ensure!(!inner.has_ended, "the agent is stopping");
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
@@ -221,7 +238,12 @@ impl Agent {
             .hand_over(&mut inner.kernel, &mut next, on_stop)?;
         // From here on it is what runs. The deed first: the maps that it does not speak of are gone
         // with their kernel side.
-        bequeath(&next, &rules.config);
+        let is_deeded = bequeath(&next, &rules.config);
+        if !is_deeded && inner.is_deeded {
+            // The deed that there is speaks of its maps, which are those of the next.
+            inner.kernel.leave();
+        }
+        inner.is_deeded = is_deeded;
         inner.kernel = next;
         Ok(())
     }
@@ -241,6 +263,14 @@ impl Agent {
     fn reload_now(&self, cause: Cause) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
+        if inner.trial.is_some() {
+            // A change is noticed again when the trial is over.
+            ensure!(
+                !matches!(cause, Cause::Asked(_)),
+                "what is in force is on trial: `guard confirm` it, or wait until it is undone"
+            );
+            return Ok(Done::default());
+        }
         // Before anything is read: what changes meanwhile counts as new.
         let read = Stamps::of(self.flags.config.as_deref());
         let done = self.try_reload(&mut inner, cause);
@@ -262,11 +292,6 @@ impl Agent {
     }
 
     fn try_reload(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
-        ensure!(
-            inner.trial.is_none(),
-            "what is in force is on trial: `guard confirm` it, or wait until it is undone, then \
-             `guard reload`"
-        );
         let released = if cause.forces() {
             fetching::release_held(&inner.rules.config)?
         } else {
@@ -282,6 +307,11 @@ impl Agent {
 
     fn read_and_renew(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
         let lasts = cause.trial()?;
+        // What nobody has confirmed is taken again only when somebody asks for it, or changes it.
+        if !matches!(cause, Cause::Asked(_)) && self.is_rejected(inner) {
+            return Ok(Outcome::Same);
+        }
+        inner.rejected = None;
         let mut config = Config::resolve(self.flags.config.as_deref(), &self.flags)
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
         let old = &inner.rules.config;
@@ -298,7 +328,7 @@ impl Agent {
         let before = self
             .put_in_force(inner, Configured { config, ending })
             .map_err(|(_, error)| error)?;
-        let before = if is_same {
+        let before = if is_same || cause == Cause::Fetched {
             inner.earlier.take()
         } else {
             Some(Earlier::new(before))

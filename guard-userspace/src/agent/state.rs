@@ -89,6 +89,12 @@ pub(super) struct Inner {
     pub(super) trial: Option<Trial>,
     /// What was in force before the last change.
     pub(super) earlier: Option<Earlier>,
+    /// The next agent finds what it needs to go on with the maps.
+    pub(super) is_deeded: bool,
+    /// The programs are taken off, or left.
+    pub(super) has_ended: bool,
+    /// The configuration file, as it was when nobody confirmed it.
+    pub(super) rejected: Option<Vec<u8>>,
     /// What the files were when they were last read.
     pub(super) read: Stamps,
     /// What came of fetching lists.
@@ -118,7 +124,8 @@ impl Agent {
         dropped_lines: DroppedLines,
         found_out: FoundOut,
     ) -> Result<Self> {
-        let interfaces = Interfaces::attach(&mut kernel, found, &rules.config)?;
+        let interfaces =
+            Interfaces::attach(&mut kernel, found, &rules.config, flags.confirm.is_some())?;
         let fetches = Fetches::load(&rules.config);
         let alerts = Alerts::new(&rules.config.state_dir);
         alerts.configure(&rules.config.alerts);
@@ -142,6 +149,9 @@ impl Agent {
                 refusal: None,
                 trial: None,
                 earlier: None,
+                rejected: None,
+                is_deeded: false,
+                has_ended: false,
                 read,
                 fetches,
                 moment: Moment::now(),
@@ -190,9 +200,13 @@ impl Agent {
     /// Takes the program off every interface, or leaves it there, as configured. Says which. Whatever
     /// nobody has confirmed is taken off.
     pub(super) fn end(&self, ended: Ended) -> OnStop {
+        self.end_reload_trial();
+        self.keep_deed();
         let inner = &mut *self.lock();
+        inner.has_ended = true;
         let can_last = inner.kernel.place().is_some_and(Place::is_lasting);
-        let keep = inner.rules.config.on_stop == OnStop::Keep && ended == Ended::Told;
+        let is_confirmed = ended == Ended::Told && !inner.is_start_on_trial();
+        let keep = inner.rules.config.on_stop == OnStop::Keep && is_confirmed;
         if keep && can_last {
             inner.kernel.leave();
             inner.interfaces.leave();
@@ -203,6 +217,12 @@ impl Agent {
             warn!(%error, "a file of the agent stays behind");
         }
         OnStop::Detach
+    }
+
+    /// Whether changed files are taken without being asked for.
+    pub(super) fn watches(&self) -> bool {
+        let inner = self.lock();
+        inner.rules.config.watch && inner.trial.is_none()
     }
 
     /// The names of the interfaces.

@@ -1,6 +1,9 @@
 //! What can be undone: something new that nobody has confirmed, and everything passing for a while.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use tracing::{error, info, warn};
@@ -13,6 +16,7 @@ use super::{
 use crate::{
     control::{Bypass, LONGEST_BYPASS, LONGEST_TRIAL},
     entries::Done,
+    supervisor,
 };
 
 /// For how long it can still be put on trial what a change of the file has put in force.
@@ -69,6 +73,12 @@ impl Earlier {
 }
 
 impl Inner {
+    /// Whether it is not confirmed yet that there shall be an agent.
+    pub(super) fn is_start_on_trial(&self) -> bool {
+        let back_to = self.trial.as_ref().map(|trial| &trial.back_to);
+        matches!(back_to, Some(BackTo::Nothing))
+    }
+
     /// Puts what is in force on trial: it goes back to what was there `before`.
     pub(super) fn put_on_trial(&mut self, lasts: Duration, before: Option<Earlier>) -> Result<()> {
         let before = before
@@ -108,32 +118,71 @@ impl Agent {
     /// Keeps what is on trial.
     pub(super) fn confirm(&self) -> Result<Done> {
         let inner = &mut *self.lock();
-        let trial = inner.trial.take();
         ensure!(
-            trial.is_some(),
+            inner.trial.is_some(),
             "nothing is on trial: what is in force stays"
         );
+        if inner.is_start_on_trial() {
+            // Only now it may outlive the agent.
+            self.renew(inner)?;
+        }
+        inner.trial = None;
         info!("confirmed: what is in force stays");
         Ok(Done::default())
     }
 
     /// Undoes what nobody has confirmed in time. Whether the agent has to end for that.
     pub(super) fn end_trial(&self) -> bool {
+        let ends = self.undo_trial();
+        if ends == Some(false) {
+            self.feeds_changed.notify_one();
+            supervisor::ready(&self.summary());
+        }
+        ends == Some(true)
+    }
+
+    /// The same; nothing where nothing was undone.
+    fn undo_trial(&self) -> Option<bool> {
         let inner = &mut *self.lock();
         if !inner.trial.as_ref().is_some_and(Trial::is_over) {
-            return false;
+            return None;
         }
-        match inner.trial.take().map(|trial| trial.back_to) {
-            Some(BackTo::Nothing) => return true,
-            Some(BackTo::Configured(before)) => self.go_back(inner, before),
-            None => {}
+        match inner.trial.take()?.back_to {
+            BackTo::Nothing => Some(true),
+            BackTo::Configured(before) => {
+                self.go_back(inner, before);
+                inner.look_for_administrators();
+                Some(false)
+            }
         }
-        false
+    }
+
+    /// Goes back at once from what nobody has confirmed so far.
+    pub(super) fn end_reload_trial(&self) {
+        let inner = &mut *self.lock();
+        match inner.trial.take() {
+            Some(Trial {
+                back_to: BackTo::Configured(before),
+                ..
+            }) => self.go_back(inner, before),
+            trial => inner.trial = trial,
+        }
+    }
+
+    /// The configuration file as it is.
+    fn file(&self) -> Option<Vec<u8>> {
+        fs::read(self.flags.config.as_deref()?).ok()
+    }
+
+    /// Whether the file still is what nobody has confirmed.
+    pub(super) fn is_rejected(&self, inner: &Inner) -> bool {
+        inner.rejected.is_some() && inner.rejected == self.file()
     }
 
     fn go_back(&self, inner: &mut Inner, before: Box<Configured>) {
         match self.put_in_force(inner, *before) {
             Ok(_) => {
+                inner.rejected = self.file();
                 warn!("nobody confirmed the configuration: the one of before is in force again");
             }
             Err((before, cause)) => {
@@ -161,7 +210,7 @@ impl Agent {
         let was_on = inner.kernel.bypass(now)?.is_some();
         inner
             .kernel
-            .set_bypass(period, now)
+            .set_bypass(period)
             .context("the switch is where it was")?;
         match bypass.seconds {
             Some(seconds) => warn!(seconds, "bypass: everything passes"),

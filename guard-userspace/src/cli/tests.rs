@@ -72,6 +72,7 @@ fn every_flag_reaches_the_configuration() {
         "dry_run": true,
         "protect_self": true,
         "on_stop": "detach",
+        "watch": true,
         "on_stop": "detach",
         "listen": "[::1]:0",
         "socket": "/tmp/s",

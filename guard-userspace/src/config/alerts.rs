@@ -12,11 +12,14 @@ use reqwest::Url;
 use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 
-use super::MAX_RECEIVERS;
 use super::problem::Problem;
 use super::schema::{ALERT, Located, Section, Walk};
 use super::units::{self, Invalid};
-use crate::alerts::{formats::Format, rule::Rule};
+use super::{MAX_RECEIVERS, files};
+use crate::{
+    alerts::{formats::Format, rule::Rule},
+    privileges,
+};
 
 /// The path of Alertmanager's API.
 const API: &str = "/api/v2/alerts";
@@ -246,7 +249,11 @@ pub(super) fn load(
     for raw in raw {
         let token_file = raw.token_file.map(|(file, span)| (folder.join(file), span));
         if let Some((file, span)) = &token_file {
-            let wrong = unless_forbidden(read_token(file)).err();
+            let wrong = if privileges::is_out_of_reach(file) {
+                Some(files::out_of_reach(file))
+            } else {
+                unless_forbidden(read_token(file)).err()
+            };
             problems.extend(wrong.map(|invalid| Problem::invalid(span.clone(), invalid)));
         }
         let Some(((webhook, _), (format, _))) = raw.webhook.zip(raw.format) else {

@@ -131,11 +131,7 @@ fn unreadable(path: &Path, kind: &Kind, error: &io::Error) -> Invalid {
     let shown = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => Invalid::new(format!("there is no file {shown}"), kind.missing),
-        io::ErrorKind::PermissionDenied if privileges::is_out_of_reach(path) => Invalid::new(
-            format!("{shown} lies outside of the folders that guard may read since it was started"),
-            "restart guard to have it read from there too (landlock cannot be widened), or put the \
-             file where the others are",
-        ),
+        io::ErrorKind::PermissionDenied if privileges::is_out_of_reach(path) => out_of_reach(path),
         io::ErrorKind::PermissionDenied => Invalid::new(
             format!("{shown} may not be read"),
             "give this user permission to read it",
@@ -218,6 +214,18 @@ fn open_folder(path: &Path) -> Option<Invalid> {
         format!("in {folder} everybody may replace {}", path.display()),
         format!("`chmod o-w {folder}`, or keep the file elsewhere"),
     ))
+}
+
+/// What the agent can read no more, whoever may.
+pub(super) fn out_of_reach(path: &Path) -> Invalid {
+    Invalid::new(
+        format!(
+            "{} lies outside of the folders that guard may read since it was started",
+            path.display()
+        ),
+        "restart guard to have it read from there too (landlock cannot be widened), or put the \
+         file where the others are",
+    )
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ pub struct Config {
     pub xdp_mode: XdpMode,
     /// Whether to count what would be dropped instead of dropping it.
     pub dry_run: bool,
+    /// Whether a change of a file is taken without being asked for.
+    pub watch: bool,
     /// What becomes of the protection when the agent ends.
     pub on_stop: OnStop,
     /// Whether packets from outside that claim an address of this host are dropped, and what this

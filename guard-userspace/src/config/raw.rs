@@ -23,6 +23,7 @@ pub(super) struct RawConfig {
     pub(super) interfaces: Option<Vec<String>>,
     pub(super) xdp_mode: Option<XdpMode>,
     pub(super) dry_run: Option<bool>,
+    pub(super) watch: Option<bool>,
     pub(super) on_stop: Option<OnStop>,
     pub(super) protect_self: Option<bool>,
     pub(super) listen: Option<SocketAddr>,
@@ -104,6 +105,7 @@ impl RawConfig {
                 .text(&top, "xdp_mode", "auto", XdpMode::parse)
                 .map(value),
             dry_run: walk.flag(&top, "dry_run").map(value),
+            watch: walk.flag(&top, "watch").map(value),
             on_stop: walk.text(&top, "on_stop", "keep", OnStop::parse).map(value),
             protect_self: walk.flag(&top, "protect_self").map(value),
             listen: walk

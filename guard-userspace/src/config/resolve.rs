@@ -181,6 +181,7 @@ fn layer(
         interfaces: interfaces(raw.interfaces.unwrap_or_default(), flags, problems),
         xdp_mode: flags.xdp_mode.or(raw.xdp_mode).unwrap_or_default(),
         dry_run: flags.dry_run.or(raw.dry_run).unwrap_or_default(),
+        watch: raw.watch.unwrap_or(true),
         on_stop: raw.on_stop.unwrap_or_default(),
         protect_self: raw.protect_self.unwrap_or(true),
         listen: flags.listen.or(raw.listen).unwrap_or(LISTEN),

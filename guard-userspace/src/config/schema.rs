@@ -272,6 +272,7 @@ pub(super) const TOP: Kind = Kind {
         "xdp_mode",
         "dry_run",
         "on_stop",
+        "watch",
         "listen",
         "protect_self",
         "limits",

@@ -71,6 +71,11 @@ impl Attachment {
         Ok(())
     }
 
+    /// The program that judges packets there, by the kernel's number.
+    pub fn program_id(&self) -> Option<u32> {
+        self.link.program_id()
+    }
+
     /// Leaves the programs where they are.
     pub fn leave(self) {
         let Self {
@@ -261,6 +266,8 @@ impl Kernel {
         if !relieved {
             let link = classify(program, port.name, place)
                 .map_err(|error| hook_failed(hook, port, cause(&error)))?;
+            // The old one first: both have their pin at the same path.
+            *held = None;
             *held = Some(self.hold(link, port, hook).map_err(failed)?);
         }
         if let Some(held) = held {

@@ -13,27 +13,33 @@ const BYPASS: &str = "BYPASS";
 impl Kernel {
     /// Lets everything pass from now on for so long, or not any more. The kernel side ends it, so it
     /// ends also when nobody is left to do so. `now_unix` is in seconds since 1970.
-    pub fn set_bypass(&mut self, period: Option<Duration>, now_unix: u64) -> Result<()> {
+    pub fn set_bypass(&mut self, period: Option<Duration>) -> Result<()> {
         let bypass = match period {
             None => Bypass::default(),
             Some(period) => Bypass {
                 until: self
                     .ticks()?
                     .saturating_add(self.plan.tick.count_whole(period)),
-                until_unix: now_unix.saturating_add(period.as_secs()),
             },
         };
         let mut map: Array<&mut MapData, Bypass> = object::map(&mut self.ebpf, BYPASS)?;
         map.set(0, bypass, 0).context("setting BYPASS")
     }
 
-    /// Until when everything passes, in seconds since 1970.
+    /// Until when everything passes, in seconds since 1970, as it is now.
     pub fn bypass(&self, now_unix: u64) -> Result<Option<u64>> {
         let map = self.ebpf.map(BYPASS).context("there is no map BYPASS")?;
         let map: Array<&MapData, Bypass> = map.try_into().context("BYPASS")?;
-        let Bypass { until, until_unix } = map.get(&0, 0).context("reading BYPASS")?;
-        let is_on = until != 0 && until_unix > now_unix && until > self.ticks()?;
-        Ok(is_on.then_some(until_unix))
+        let until = map.get(&0, 0).context("reading BYPASS")?.until;
+        if until == 0 {
+            return Ok(None);
+        }
+        // By the clock that the kernel side goes by, which nobody sets.
+        let left = until.saturating_sub(self.ticks()?);
+        let seconds = left
+            .saturating_mul(self.plan.tick.ns)
+            .div_ceil(1_000_000_000);
+        Ok((left > 0).then_some(now_unix.saturating_add(seconds)))
     }
 
     /// The running tick.

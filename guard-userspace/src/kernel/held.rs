@@ -1,6 +1,9 @@
 //! The links that keep programs on interfaces.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    thread::panicking,
+};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -19,10 +22,7 @@ pub(super) enum Held {
     Pinned { path: PathBuf, _link: PinnedLink },
     /// A link that ends with us. By the second handle it is given another program: whatever fails
     /// then, the first one keeps the program there.
-    Plain {
-        _link: FdLink,
-        spare: Option<FdLink>,
-    },
+    Plain { link: FdLink, spare: Option<FdLink> },
     /// A filter, as before Linux 6.6: it outlives us when it is left.
     Filter { _link: SchedClassifierLink },
 }
@@ -45,7 +45,7 @@ impl Held {
             error!(pin = %path.display(), %error, "the program may stay attached until guard is started again");
         }
         Ok(Self::Plain {
-            _link: link.into(),
+            link: link.into(),
             spare,
         })
     }
@@ -73,7 +73,7 @@ impl Held {
                 let handle = || PinnedLink::from_pin(&*path).context("the link's pin");
                 let (link, spare) = (handle()?.into(), Some(handle()?.into()));
                 // The pin goes with what was here.
-                *self = Self::Plain { _link: link, spare };
+                *self = Self::Plain { link, spare };
             }
             _ => {}
         }
@@ -82,10 +82,7 @@ impl Held {
 
     /// A link for which there is nowhere to pin anything.
     pub(super) fn unpinned(link: FdLink) -> Self {
-        Self::Plain {
-            _link: link,
-            spare: None,
-        }
+        Self::Plain { link, spare: None }
     }
 
     /// Another handle on the link, by which it is given another program.
@@ -109,6 +106,17 @@ impl Held {
         }
     }
 
+    /// The program that the link keeps, by the kernel's number.
+    pub(super) fn program_id(&self) -> Option<u32> {
+        let info = match self {
+            // A pinned link shows it only by another handle.
+            Self::Pinned { path, .. } => FdLink::from(PinnedLink::from_pin(path).ok()?).info(),
+            Self::Plain { link, .. } => link.info(),
+            Self::Filter { .. } => return None,
+        };
+        Some(info.ok()?.program_id())
+    }
+
     /// Leaves the program where it is.
     pub(super) fn leave(self) {
         // Their destructors take it off; the process ends anyway.
@@ -118,6 +126,10 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
+        // What is wrong with us is no reason to protect no longer.
+        if panicking() {
+            return;
+        }
         if let Self::Pinned { path, .. } = self
             && let Err(error) = std::fs::remove_file(&*path)
         {

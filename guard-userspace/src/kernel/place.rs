@@ -340,7 +340,7 @@ impl Generation {
 
 impl Drop for Generation {
     fn drop(&mut self) {
-        if !self.leaves {
+        if !self.leaves && !std::thread::panicking() {
             clear(&self.folder);
         }
     }

@@ -1,6 +1,6 @@
 //! What can be undone: a start and a reload that nobody confirms, and everything passing for a while.
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use anyhow::Result;
 use lab::{
@@ -123,6 +123,58 @@ fn bad_times_are_refused() -> Result<()> {
         let refused = agent.cli(words)?;
         assert_eq!(refused.status.code(), Some(2), "{words:?}");
     }
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn what_is_on_trial_does_not_outlive_the_agent() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let file = folder.join("guard.toml");
+    fs::write(&file, denying())?;
+    let file = file.to_string_lossy().into_owned();
+    let flags = [&flags_with(&file)[..], &["--confirm", "1m"]].concat();
+    let mut folder = folder;
+    for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+        let mut agent = Agent::start_in(stage.host(), folder, &flags)?;
+        assert!(!reaches(&stage)?);
+        agent.server().signal(signal)?;
+        folder = agent.wait(PATIENCE)?.folder;
+        wait_until(|| Ok(stage.server.xdp()?.is_none()))?;
+        assert!(reaches(&stage)?, "{signal}");
+    }
+    let mut agent = Agent::start_in(stage.host(), folder, &flags)?;
+    cli(&agent, &["confirm"])?;
+    agent.server().signal(Signal::SIGKILL)?;
+    let folder = agent.wait(PATIENCE)?.folder;
+    assert!(!reaches(&stage)?, "confirmed, it does");
+    fs::write(&file, "on_stop = \"detach\"")?;
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn what_nobody_confirmed_is_taken_again_only_when_somebody_asks() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let (path, list) = (folder.join("guard.toml"), folder.join("list"));
+    let feed = "[[feed]]\nname = \"list\"\nfile = \"list\"\n";
+    fs::write(&list, "198.51.100.1\n")?;
+    fs::write(&path, feed)?;
+    let file = path.to_string_lossy().into_owned();
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    fs::write(&path, format!("{}{feed}", denying()))?;
+    cli(&agent, &["reload", "--confirm", "1s"])?;
+    wait_until(|| Ok(agent.status()?["trial_until"].is_null()))?;
+    assert!(reaches(&stage)?);
+    // A file that it names changes, and is noticed.
+    fs::write(&list, "198.51.100.1\n198.51.100.2\n")?;
+    thread::sleep(Duration::from_secs(3));
+    assert!(reaches(&stage)?, "it is the one of before still");
+    cli(&agent, &["reload"])?;
+    assert!(!reaches(&stage)?);
+    fs::write(&path, "on_stop = \"detach\"")?;
+    cli(&agent, &["reload"])?;
     agent.stop()?;
     Ok(())
 }

@@ -51,6 +51,16 @@ pub(super) fn attachment(status: &Status, causes: &mut Vec<Cause>) {
             )
         });
     }
+    if status.bypass_until.is_some() {
+        causes.push(degraded(
+            &[("what", "bypass")],
+            "everything passes".to_owned(),
+            "Somebody has switched guard off for a while (`guard bypass on`): what it would refuse is \
+             only counted."
+                .to_owned(),
+            "`guard bypass off` ends it; `guard status` says when it ends by itself.",
+        ));
+    }
     if !status.pinned {
         causes.push(degraded(
             &[("what", "not_pinned")],

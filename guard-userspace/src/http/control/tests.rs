@@ -87,7 +87,7 @@ impl Source for Fake {
 
     fn explain(&self, source: IpAddr, port: Option<u16>) -> Explanation {
         let config = crate::config::Config::parse("test", "").expect("a configuration");
-        Explanation::new((source, port), None, (Vec::new(), None), &config)
+        Explanation::new((source, port), None, (Vec::new(), None), (&config, false))
     }
 
     fn events(&self) -> Vec<Told> {
