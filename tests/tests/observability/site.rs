@@ -40,6 +40,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// network is denied and one both, and a feed lists some.
 const CONFIGURATION: &str = r#"
 interfaces = ["eth0"]
+# A bad one is to be seen for longer than it takes to notice that it was mended.
+watch = false
 
 [limits]
 packets = "200/s"
