@@ -12,11 +12,12 @@ use lab::{
     command,
     counters::DropCounter,
     link::{Cable, Interface},
+    remains::Held,
     stage::{INTERFACE, Stage},
 };
 use serde_json::Value;
 
-use crate::{FLAGS, PATIENCE, traces::KernelObjects};
+use crate::{FLAGS, PATIENCE};
 
 fn wait_until_ready_is(agent: &Agent, status: u16) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
@@ -122,7 +123,7 @@ fn an_interface_that_comes_and_goes_leaks_nothing() -> Result<()> {
     let stage = Stage::new()?;
     let mut agent = Agent::start(stage.host(), &FLAGS)?;
     let fds = format!("/proc/{}/fd", agent.server().pid());
-    let objects = KernelObjects::of(agent.server())?;
+    let objects = Held::by(agent.server().pid())?;
     let before = fs::read_dir(&fds)?.count();
     let mut interface = stage.server.clone();
     for _ in 0..10 {
@@ -132,9 +133,9 @@ fn an_interface_that_comes_and_goes_leaks_nothing() -> Result<()> {
         wait_until_ready_is(&agent, 200)?;
     }
     // Other addresses of the host, other programs: as many as before.
-    let sizes = |objects: &KernelObjects| (objects.programs.len(), objects.maps.len());
+    let sizes = |objects: &Held| (objects.programs.len(), objects.maps.len());
     let deadline = Instant::now() + PATIENCE;
-    while sizes(&KernelObjects::of(agent.server())?) != sizes(&objects) {
+    while sizes(&Held::by(agent.server().pid())?) != sizes(&objects) {
         assert!(Instant::now() < deadline, "{objects:?}");
         thread::sleep(Duration::from_millis(100));
     }

@@ -6,20 +6,21 @@ use anyhow::Result;
 use guard_common::wire::ABI_VERSION;
 use lab::{
     agent::{Agent, Folder, field},
+    remains::Held,
     stage::Stage,
 };
 use nix::sys::signal::Signal;
 
 use crate::{
     FLAGS, PATIENCE,
-    traces::{KernelObjects, assert_no_files, assert_nothing_is_left},
+    traces::{assert_no_files, assert_nothing_is_left},
 };
 
 #[test]
 fn a_killed_agent_takes_its_program_along_and_the_next_one_starts_over_its_remains() -> Result<()> {
     let stage = Stage::new()?;
     let mut agent = Agent::start(stage.host(), &FLAGS)?;
-    let objects = KernelObjects::of(agent.server())?;
+    let objects = Held::by(agent.server().pid())?;
     agent.server().signal(Signal::SIGKILL)?;
     let killed = agent.wait(PATIENCE)?;
     assert_eq!(killed.status.code(), None);
@@ -31,13 +32,13 @@ fn a_killed_agent_takes_its_program_along_and_the_next_one_starts_over_its_remai
     assert!(!killed.folder.pins().is_empty(), "nor these");
 
     let mut agent = Agent::start_in(stage.host(), killed.folder, &FLAGS)?;
-    let own = KernelObjects::of(agent.server())?;
+    let own = Held::by(agent.server().pid())?;
     assert!(objects.programs.is_disjoint(&own.programs), "{own:?}");
     let stopped = agent.stop()?;
     assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());
     assert_nothing_is_left(&stage.server, &stopped.folder, &own)?;
     // Maps it went on with were there until now.
-    objects.wait_until_gone();
+    objects.wait_until_gone_but(&Held::default())?;
     Ok(())
 }
 
@@ -84,7 +85,7 @@ fn a_signal_during_start_ends_it_with_nothing_left() -> Result<()> {
         let stage = Stage::new()?;
         let mut agent = Agent::spawn_in(stage.host(), Folder::new()?, &FLAGS)?;
         thread::sleep(Duration::from_millis(delay_ms));
-        let objects = KernelObjects::of(agent.server())?;
+        let objects = Held::by(agent.server().pid())?;
         agent.server().signal(Signal::SIGTERM)?;
         let stopped = agent.wait(PATIENCE)?;
         let text = stopped.log.text();
@@ -93,7 +94,7 @@ fn a_signal_during_start_ends_it_with_nothing_left() -> Result<()> {
         assert!(ended, "{delay_ms} ms: {}\n{text}", stopped.status);
         assert_eq!(stage.server.xdp()?, None, "{delay_ms} ms");
         assert_no_files(&stopped.folder)?;
-        objects.wait_until_gone();
+        objects.wait_until_gone_but(&Held::default())?;
     }
     Ok(())
 }

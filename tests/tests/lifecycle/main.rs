@@ -29,11 +29,12 @@ use lab::{
     agent::{Agent, Folder},
     machine,
     process::Server,
+    remains::Held,
     stage::{INTERFACE, Stage},
 };
 use nix::sys::signal::Signal;
 
-use crate::traces::{KernelObjects, assert_nothing_is_left};
+use crate::traces::assert_nothing_is_left;
 
 /// For whatever is to end.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -44,7 +45,7 @@ fn a_stopped_agent_leaves_nothing() -> Result<()> {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let stage = Stage::new()?;
         let mut agent = Agent::start(stage.host(), &FLAGS)?;
-        let objects = KernelObjects::of(agent.server())?;
+        let objects = Held::by(agent.server().pid())?;
         assert!(objects.programs.len() >= 2, "{objects:?}");
         assert!(objects.maps.len() >= 5, "{objects:?}");
         agent.server().signal(signal)?;
@@ -97,7 +98,7 @@ fn starting_and_stopping_twenty_times_leaks_nothing() -> Result<()> {
     let mut fds = Vec::new();
     for _ in 0..20 {
         let mut agent = Agent::start_in(stage.host(), folder, &FLAGS)?;
-        let objects = KernelObjects::of(agent.server())?;
+        let objects = Held::by(agent.server().pid())?;
         fds.push(open_files(agent.server())?);
         let stopped = agent.stop()?;
         assert_eq!(stopped.status.code(), Some(0), "{}", stopped.log.text());
