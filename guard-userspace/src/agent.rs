@@ -133,6 +133,8 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         dropped_lines,
         found_out,
     )?;
+    // What was counted before is nothing new to alerts, so they look before the first packet is.
+    agent.look_for_alerts();
     agent.settle(estate.as_ref());
     if let Err(error) = agent.give_up_privileges() {
         agent.give_up();
