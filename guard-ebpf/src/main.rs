@@ -59,10 +59,11 @@ pub fn guard_startup(ctx: XdpContext) -> u32 {
 }
 
 /// Run by the agent now and then: gives up connections that have been quiet for too long. See
-/// `sweep.rs`.
-#[xdp(frags)]
+/// `sweep.rs`. It sees no packet: a classifier because running an XDP program time and again has the
+/// kernel patch its own text for it, on every processor.
+#[classifier]
 #[inline(always)]
-pub fn guard_sweep(_ctx: XdpContext) -> u32 {
+pub fn guard_sweep(_ctx: TcContext) -> i32 {
     sweep::run()
 }
 

@@ -8,6 +8,7 @@ mod fetching;
 mod interfaces;
 mod lifelines;
 mod lists;
+mod lookout;
 mod offenders;
 mod reload;
 mod state;
@@ -17,9 +18,7 @@ mod warnings;
 mod watch;
 
 use std::{
-    collections::BTreeSet,
     future::pending,
-    net::IpAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,11 +29,12 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval},
 };
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use self::{
     book::Book,
     claims::Claims,
+    lookout::{Lookout, has_loopback, own_addresses},
     reload::{Cause, Clock, Over},
     state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
@@ -48,7 +48,7 @@ use crate::{
     events::Events,
     findings::Findings,
     http::{self, Access, Audit, Gate},
-    interface::{self, Change, Interface, InterfaceError, Watch},
+    interface::{self, Asker, Change, InterfaceError, Watch},
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
@@ -59,7 +59,7 @@ use crate::{
 pub use self::detach::detach;
 
 /// How often the ring buffer is read: it is filled without waking anybody.
-const EVENT_INTERVAL: Duration = Duration::from_millis(100);
+const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the kernel is asked what is on the interfaces.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -84,7 +84,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let estate = place
         .as_ref()
         .and_then(|place| Estate::find(place, &config.state_dir));
-    let clock = Clock::of(estate.as_ref())?;
+    let clock = Clock::of(estate.as_ref());
     fetching::mend_copies(&mut config, None);
     let book = Book::load(&config.state_dir, book::now());
     let bans = Bans::load(&config.state_dir, book::now());
@@ -92,7 +92,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         ending: config.take_ending(),
         book: book.value,
         bans: bans.value,
-        own: own_addresses(&found).await?,
+        own: own_addresses(&Asker::new()?, &found).await?,
         by_loopback: has_loopback(&found),
         warnings: Vec::new(),
         broken: [book.warning, bans.warning].into_iter().flatten().collect(),
@@ -109,10 +109,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    let key = Key::load(&config.state_dir).with_context(|| {
-        let folder = config.state_dir.display();
-        format!("the key that tells credentials apart, in {folder}")
-    })?;
+    let key = key(&config)?;
     let findings = Arc::new(Mutex::new(Findings::default()));
     let talkers = Arc::new(Mutex::new(Talkers::new(started.into_std())));
     let found_out = FoundOut {
@@ -173,6 +170,17 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
          --confirm keeps it"
     );
     Ok(())
+}
+
+/// The key that tells credentials apart.
+fn key(config: &Config) -> Result<Key> {
+    let folder = &config.state_dir;
+    Key::load(folder).with_context(|| {
+        format!(
+            "the key that tells credentials apart, in {}",
+            folder.display()
+        )
+    })
 }
 
 /// The signals that end the agent.
@@ -236,7 +244,7 @@ async fn protect(
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut blind = false;
+    let mut lookout = Lookout::default();
     let mut heart = Heart::new();
     loop {
         tokio::select! {
@@ -258,7 +266,7 @@ async fn protect(
                 if agent.end_trial() {
                     return Ended::Unconfirmed;
                 }
-                look(agent, &mut blind).await;
+                lookout.look(agent).await;
                 agent.look_for_alerts();
             }
             // What goes wrong is said there; what was in force stays.
@@ -268,7 +276,7 @@ async fn protect(
             }
             change = next_change(&mut watch) => match change {
                 Ok(Change::Gone { index }) => agent.interface_gone(index),
-                Ok(Change::Appeared { .. }) => look(agent, &mut blind).await,
+                Ok(Change::Appeared { .. }) => lookout.look(agent).await,
                 Err(error) => {
                     warn!(%error, "interfaces that come and go are noticed a second late");
                     watch = None;
@@ -291,37 +299,6 @@ enum Ended {
 fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_millis() as u64)
-}
-
-/// Looks at the interfaces, and attends to them. That the kernel does not answer is said once.
-async fn look(agent: &Agent, blind: &mut bool) {
-    let program_id = agent.program_id();
-    match interface::find(agent.interface_names()).await {
-        Ok(found) => {
-            agent.attend(&found, program_id);
-            *blind = false;
-            if let Ok(own) = own_addresses(&found).await {
-                agent.protect_own(own);
-            }
-        }
-        Err(error) if !*blind => {
-            error!(%error, "whether the interfaces are protected cannot be told");
-            *blind = true;
-        }
-        Err(_) => {}
-    }
-}
-
-/// The addresses that nobody else has. On a loopback everybody has them.
-async fn own_addresses(found: &[Interface]) -> Result<BTreeSet<IpAddr>, InterfaceError> {
-    if has_loopback(found) {
-        return Ok(BTreeSet::new());
-    }
-    interface::own_addresses().await
-}
-
-fn has_loopback(found: &[Interface]) -> bool {
-    found.iter().any(|interface| interface.loopback)
 }
 
 /// The next change; without a watch there is none.

@@ -26,6 +26,7 @@ use rtnetlink::{
 };
 use serde::Serialize;
 use thiserror::Error;
+use tokio::task::JoinSet;
 
 pub use self::watch::{Change, Watch};
 
@@ -155,52 +156,67 @@ pub async fn lookup(names: &[String]) -> Result<Vec<Interface>, InterfaceError> 
     Err(InterfaceError::Unknown { unknown, existing })
 }
 
-/// Those interfaces that have one of these `names`.
-///
-/// # Errors
-/// The kernel cannot be asked.
-pub async fn find(names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
-    let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
-    // Ends when the handle is dropped.
-    tokio::spawn(connection);
-    let mut found = Vec::with_capacity(names.len());
-    for name in names {
-        let mut answers = handle.link().get().match_name(name.clone()).execute();
-        match answers.try_next().await {
-            Ok(link) => found.extend(link.and_then(interface)),
-            Err(rtnetlink::Error::NetlinkError(refused)) if is_absent(&refused.to_io()) => {}
-            Err(error) => return Err(InterfaceError::List(error)),
-        }
+/// A socket to ask the kernel on, time and again.
+#[derive(Debug)]
+pub struct Asker {
+    handle: Handle,
+    _connection: JoinSet<()>,
+}
+
+impl Asker {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// [`InterfaceError::Socket`].
+    pub fn new() -> Result<Self, InterfaceError> {
+        let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(connection);
+        Ok(Self {
+            handle,
+            _connection: tasks,
+        })
     }
-    Ok(found)
-}
 
-fn is_absent(refused: &io::Error) -> bool {
-    refused.raw_os_error() == Some(libc::ENODEV)
-}
+    /// Those interfaces that have one of these `names`.
+    ///
+    /// # Errors
+    /// The kernel does not answer. Another socket may do.
+    pub async fn find(&self, names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
+        let mut found = Vec::with_capacity(names.len());
+        for name in names {
+            let request = self.handle.link().get().match_name(name.clone());
+            match request.execute().try_next().await {
+                Ok(link) => found.extend(link.and_then(interface)),
+                Err(rtnetlink::Error::NetlinkError(refused)) if is_absent(&refused.to_io()) => {}
+                Err(error) => return Err(InterfaceError::List(error)),
+            }
+        }
+        Ok(found)
+    }
 
-/// The addresses of all interfaces but the loopback.
-///
-/// # Errors
-/// The kernel cannot be asked.
-pub async fn own_addresses() -> Result<BTreeSet<IpAddr>, InterfaceError> {
-    let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
-    // Ends when the handle is dropped.
-    tokio::spawn(connection);
-    let answers = handle.address().get().execute();
-    let addresses: Vec<_> = answers.try_collect().await.map_err(InterfaceError::List)?;
-    let own = addresses.iter().flat_map(|message| {
-        message
-            .attributes
-            .iter()
-            .filter_map(|attribute| match attribute {
+    /// The addresses of all interfaces but the loopback.
+    ///
+    /// # Errors
+    /// The kernel does not answer. Another socket may do.
+    pub async fn own_addresses(&self) -> Result<BTreeSet<IpAddr>, InterfaceError> {
+        let answers = self.handle.address().get().execute();
+        let addresses: Vec<_> = answers.try_collect().await.map_err(InterfaceError::List)?;
+        let own = addresses.iter().flat_map(|message| {
+            let attributes = message.attributes.iter();
+            attributes.filter_map(|attribute| match attribute {
                 // Of a point-to-point interface, `Address` is the other end.
                 AddressAttribute::Local(address) => Some(*address),
                 AddressAttribute::Address(address) if address.is_ipv6() => Some(*address),
                 _ => None,
             })
-    });
-    Ok(own.filter(|address| !address.is_loopback()).collect())
+        });
+        Ok(own.filter(|address| !address.is_loopback()).collect())
+    }
+}
+
+fn is_absent(refused: &io::Error) -> bool {
+    refused.raw_os_error() == Some(libc::ENODEV)
 }
 
 /// Every interface, by index.
@@ -208,10 +224,7 @@ pub async fn own_addresses() -> Result<BTreeSet<IpAddr>, InterfaceError> {
 /// # Errors
 /// The kernel cannot be asked.
 pub async fn list() -> Result<Vec<Interface>, InterfaceError> {
-    let (connection, handle, _) = new_connection().map_err(InterfaceError::Socket)?;
-    // Ends when the handle is dropped.
-    tokio::spawn(connection);
-    let links = links(&handle).await?;
+    let links = links(&Asker::new()?.handle).await?;
     Ok(links.into_iter().filter_map(interface).collect())
 }
 

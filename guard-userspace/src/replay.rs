@@ -30,7 +30,7 @@ use crate::{
     config::{Config, Limits},
     doctor,
     events::Record,
-    kernel::{Kernel, Plan, Tick},
+    kernel::{Kernel, Plan, Share, Tick},
     status::connections_by_word,
 };
 
@@ -207,7 +207,7 @@ impl Replay {
         }
         self.swept_ns = self.now_ns;
         self.kernel.set_manual_clock(self.now_ns)?;
-        self.kernel.sweep()?;
+        self.kernel.sweep(Share::All)?;
         self.listen()
     }
 

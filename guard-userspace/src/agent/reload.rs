@@ -28,7 +28,7 @@ use crate::{
     config::{Config, Entry, Style},
     control::Reload,
     entries::{Done, List},
-    kernel::{Estate, Kernel, Plan, Tick, measure_tick},
+    kernel::{Estate, Kernel, Plan, Tick},
     supervisor,
 };
 
@@ -41,12 +41,12 @@ pub(super) struct Clock {
 
 impl Clock {
     /// That of an earlier agent, whose maps hold times and places by it, or a new one.
-    pub(super) fn of(estate: Option<&Estate>) -> Result<Self> {
+    pub(super) fn of(estate: Option<&Estate>) -> Self {
         let (tick, hash_seed) = match estate.and_then(Estate::clock) {
             Some(clock) => clock,
-            None => (measure_tick()?, random_seed()),
+            None => (Tick::of_kernel(), random_seed()),
         };
-        Ok(Self { tick, hash_seed })
+        Self { tick, hash_seed }
     }
 
     /// What the kernel side is told of a configuration and what is laid over it.

@@ -38,7 +38,7 @@ use crate::{
     findings::{Findings, Follower, Told},
     http::Source,
     interface::Interface,
-    kernel::{Kernel, Mode, Place, RuleCounts, forget_estate},
+    kernel::{Kernel, Mode, Place, RuleCounts, Share, forget_estate},
     logging::DroppedLines,
     privileges::{self, Places},
     status::{
@@ -252,9 +252,9 @@ impl Agent {
         interfaces.attend(kernel, found, Instant::now());
     }
 
-    /// Gives up the connections that have been quiet for too long.
+    /// Gives up the connections that have been quiet for too long, some of them each time.
     pub(super) fn sweep(&self) {
-        if let Err(error) = self.lock().kernel.sweep() {
+        if let Err(error) = self.lock().kernel.sweep(Share::Quarter) {
             error!(
                 error = format!("{error:#}"),
                 "connections that are quiet stay uncounted"

@@ -11,7 +11,7 @@ use guard_common::wire::Clock;
 use super::{AS_ROOT, Check};
 use crate::{
     config::Config,
-    kernel::{Kernel, Plan, measure_tick},
+    kernel::{Kernel, Plan, Tick},
 };
 
 const NAME: &str = "program";
@@ -34,7 +34,7 @@ pub(super) fn run(config: &Config, missing: &[&str]) -> (Check, Option<bool>) {
 }
 
 fn load(config: &Config) -> Result<(String, bool)> {
-    let tick = measure_tick()?;
+    let tick = Tick::of_kernel();
     let started = Instant::now();
     // Nothing is attached, so nobody can make use of the seed.
     let mut kernel = Kernel::load(&Plan::new(config, tick, [0; 2]), None)?;

@@ -13,6 +13,8 @@ mod place;
 mod plan;
 mod rules;
 mod startup;
+mod tick;
+mod verify;
 
 use std::{
     fmt,
@@ -20,11 +22,11 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::{Context as _, Error, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::{
     Ebpf,
     maps::{Array, MapData, RingBuf},
-    programs::{ProgramError, SchedClassifier, TestRun as _, TestRunOptions, Xdp},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp},
 };
 use guard_common::{
     connection::talk::TALK_WAYS,
@@ -40,9 +42,9 @@ pub use self::{
     counters::{Counters, EventCounts},
     estate::{Estate, forget as forget_estate},
     place::{Hook, Left, Place},
-    plan::{FeedRules, Plan, Tick},
+    plan::{FeedRules, Plan},
     rules::{MAX_ADDRESSES, MAX_PREFIXES, NoRoom, RuleCounts},
-    startup::measure_tick,
+    tick::Tick,
 };
 use self::{carried::Carried, place::Generation, rules::Rules};
 
@@ -58,6 +60,15 @@ const SWEEP_PROGRAM: &str = "guard_sweep";
 const ARRIVALS: &str = "guard_arrival";
 /// Connections that one run of the sweep looks at.
 const SWEPT_AT_ONCE: u32 = 64;
+
+/// How many of the connections a sweep looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Share {
+    /// Every one.
+    All,
+    /// A quarter: each is looked at in every fourth sweep.
+    Quarter,
+}
 
 /// A loaded kernel side. Dropping it unloads everything that is not attached.
 pub struct Kernel {
@@ -127,24 +138,25 @@ impl Kernel {
         generation: Option<Generation>,
         carried: Carried,
     ) -> Result<Self> {
-        let mut ebpf = object::load(plan, object::Logging::On, generation.as_ref())?;
-        for name in [PROGRAM, STARTUP_PROGRAM] {
-            verify(program(&mut ebpf, name)?, name)?;
-        }
+        let mut ebpf = object::load(plan, generation.as_ref())?;
         let sees_departures = plan.needs_departures();
-        if sees_departures {
-            verify(classifier(&mut ebpf, DEPARTURES)?, DEPARTURES)?;
-        }
         let sees_arrivals = plan.settings.resets != 0;
-        if sees_arrivals {
-            verify(classifier(&mut ebpf, ARRIVALS)?, ARRIVALS)?;
-        }
-        let mut sweep_runs = 0;
-        if plan.settings.checks != 0 {
-            verify(program(&mut ebpf, SWEEP_PROGRAM)?, SWEEP_PROGRAM)?;
-            let talks = (plan.settings.talk_mask + 1) * TALK_WAYS;
-            sweep_runs = talks.div_ceil(SWEPT_AT_ONCE);
-        }
+        let sweeps = plan.settings.checks != 0;
+        let wanted = [
+            (PROGRAM, true),
+            (STARTUP_PROGRAM, true),
+            (DEPARTURES, sees_departures),
+            (ARRIVALS, sees_arrivals),
+            (SWEEP_PROGRAM, sweeps),
+        ];
+        let wanted = wanted.into_iter().filter(|(_, is_wanted)| *is_wanted);
+        verify::all(&mut ebpf, wanted.map(|(name, _)| name))?;
+        let talks = (plan.settings.talk_mask + 1) * TALK_WAYS;
+        let sweep_runs = if sweeps {
+            talks.div_ceil(SWEPT_AT_ONCE)
+        } else {
+            0
+        };
         if let Some(generation) = &generation {
             generation.complete(&ebpf)?;
         }
@@ -249,19 +261,22 @@ impl Kernel {
         program.ok()
     }
 
-    /// Gives up the connections that have been quiet for too long. Where nobody looks whether they
-    /// are encrypted there are none.
-    pub fn sweep(&mut self) -> Result<()> {
+    /// Looks at a share of the connections, one after the other time by time, and gives up those that
+    /// have been quiet for too long. Where nobody looks whether they are encrypted there are none.
+    pub fn sweep(&mut self, share: Share) -> Result<()> {
         if self.sweep_runs == 0 {
             return Ok(());
         }
         let frame = [0_u8; 64];
         let options = TestRunOptions {
             data_in: Some(&frame),
-            repeat: self.sweep_runs,
+            repeat: match share {
+                Share::All => self.sweep_runs,
+                Share::Quarter => self.sweep_runs.div_ceil(4),
+            },
             ..TestRunOptions::default()
         };
-        program(&mut self.ebpf, SWEEP_PROGRAM)?
+        classifier(&mut self.ebpf, SWEEP_PROGRAM)?
             .test_run(options)
             .context("the kernel does not run the program that gives up quiet connections")?;
         Ok(())
@@ -359,64 +374,4 @@ fn program<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     program
         .try_into()
         .with_context(|| format!("the program {name} is not XDP"))
-}
-
-/// A program of either kind.
-trait Load {
-    fn load(&mut self) -> Result<(), ProgramError>;
-}
-
-impl Load for Xdp {
-    fn load(&mut self) -> Result<(), ProgramError> {
-        self.load()
-    }
-}
-
-impl Load for SchedClassifier {
-    fn load(&mut self) -> Result<(), ProgramError> {
-        self.load()
-    }
-}
-
-/// Loads the program into the kernel. Of what the verifier says against it, which is long, the
-/// error holds the last line; all of it goes to the log as `debug`.
-fn verify(program: &mut impl Load, name: &str) -> Result<()> {
-    let Err(error) = program.load() else {
-        return Ok(());
-    };
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    else {
-        return Err(error).with_context(|| format!("loading the program {name}"));
-    };
-    let log = verifier_log.to_string();
-    tracing::debug!(program = name, log, "refused by the verifier");
-    let reason = verdict_line(&log)
-        .unwrap_or("it does not say why")
-        .to_owned();
-    Err(Error::new(io_error))
-        .with_context(|| format!("the kernel's verifier refused the program {name}: {reason}"))
-}
-
-/// The line of a verifier's log that says why: the last one before its statistics.
-fn verdict_line(log: &str) -> Option<&str> {
-    let statistics = ["processed ", "stack depth ", "verification time "];
-    log.lines()
-        .map(str::trim)
-        .rfind(|line| !line.is_empty() && !statistics.iter().any(|start| line.starts_with(start)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_verifier_gives_its_reason_last() {
-        let log = "0: R1=ctx()\nR4 invalid zero-sized read\nverification time 3 usec\n\
-                   stack depth 8\nprocessed 4 insns (limit 1000000)\n\n";
-        assert_eq!(verdict_line(log), Some("R4 invalid zero-sized read"));
-        assert_eq!(verdict_line(""), None);
-    }
 }

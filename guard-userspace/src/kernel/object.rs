@@ -26,28 +26,15 @@ pub(super) static OBJECT: &[u8] =
 /// Bits of the service's position, which precede those of the address in an ACL's key.
 const SERVICE_BITS: u32 = 32;
 
-/// Whether the programs may log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Logging {
-    On,
-    /// The verifier deletes the code.
-    Off,
-}
-
 /// The kernel side as `plan` wants it: maps made and filled, no program verified yet.
 ///
 /// Maps that are pinned in `generation` are taken from there.
-pub(super) fn load(plan: &Plan, logging: Logging, generation: Option<&Generation>) -> Result<Ebpf> {
+pub(super) fn load(plan: &Plan, generation: Option<&Generation>) -> Result<Ebpf> {
     let (acl_v4, acl_v6) = split(plan.acl.iter().map(|(service, net)| (*net, *service)));
-
-    let log_level = match logging {
-        Logging::On => u8::MAX,
-        Logging::Off => 0_u8,
-    };
 
     let mut loader = EbpfLoader::new();
     loader
-        .override_global("AYA_LOG_LEVEL", &log_level, true)
+        .override_global("AYA_LOG_LEVEL", &u8::MAX, true)
         .override_global("SETTINGS", &plan.settings, true)
         .map_max_entries("COUNTERS", plan.entries("COUNTERS").unwrap_or(1))
         .map_max_entries("RULE_HITS", plan.rule_numbers())

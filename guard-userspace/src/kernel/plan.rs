@@ -7,13 +7,11 @@ use guard_common::{
     connection::talk::TALK_WAYS,
     limit::Limit,
     source::ipv6_mask,
-    wire::{
-        ABI_VERSION, Budget, Clock, Counter, Rule, RuleWord, ServiceLimits, ServicePort, Settings,
-    },
+    wire::{ABI_VERSION, Budget, Counter, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
 };
 use ipnet::IpNet;
 
-use super::{estate::Labels, rules::Sizes};
+use super::{estate::Labels, rules::Sizes, tick::Tick};
 use crate::config::{
     self, Config, Direction, Encryption, Entry, Limits, OnPlaintext, Rate, Service,
 };
@@ -64,28 +62,6 @@ const TALKER_PERIODS: u32 = 8;
 /// Talkers told of in such a period: by each CPU at most, and by all together.
 const TALKER_BUDGET: [u32; 2] = [25, 100];
 
-/// The clock of the packet path and how long its tick is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tick {
-    /// Which clock.
-    pub clock: Clock,
-    /// Nanoseconds of a tick, at least 1.
-    pub ns: u64,
-}
-
-impl Tick {
-    /// Whole ticks in a time.
-    pub(super) fn count_whole(self, time: Duration) -> u64 {
-        let ticks = time.as_nanos() / u128::from(self.ns.max(1));
-        u64::try_from(ticks).unwrap_or(u64::MAX)
-    }
-
-    /// The same, as the programs count them.
-    fn count(self, time: Duration) -> u32 {
-        u32::try_from(self.count_whole(time)).unwrap_or(u32::MAX)
-    }
-}
-
 /// Everything the kernel side is told when it is loaded.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -129,26 +105,6 @@ impl FeedRules {
 }
 
 impl Plan {
-    /// A kernel side that protects nothing, as the start-up measurement needs it.
-    #[must_use]
-    pub fn idle() -> Self {
-        Self {
-            settings: Settings::OFF,
-            tick: Tick {
-                clock: Clock::Jiffies,
-                ns: 1,
-            },
-            labels: Labels::default(),
-            source_sets: 1,
-            rules: Vec::new(),
-            feeds: Vec::new(),
-            service_limits: Vec::new(),
-            ports: Vec::new(),
-            called_ports: Vec::new(),
-            acl: Vec::new(),
-        }
-    }
-
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {

@@ -17,7 +17,7 @@ use super::{Connection, PORT, established, own};
 const LET_IN_AFTER: Duration = Duration::from_secs(150);
 /// For how long what was listed is taken for what is: the kernel goes through a table of all
 /// connections for it, which takes milliseconds.
-const FRESH: Duration = Duration::from_secs(5);
+const FRESH: Duration = Duration::from_secs(10);
 /// After a look that took a while nobody looks for this many times as long: a five hundredth of a
 /// processor is the most that looking may take.
 const PAUSE: u32 = 500;

@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow};
 use guard::{
     config::{Config, Style},
-    kernel::{Kernel, Place, Plan, Tick},
+    kernel::{Kernel, Plan, Tick},
 };
 use guard_common::wire::{Rule, RuleWord};
 
 use super::{
     Family, Scale,
     lists::{self, Lists},
-    load::HASH_SEED,
+    load::{HASH_SEED, Loaded},
 };
 use crate::Scratch;
 
@@ -38,7 +38,7 @@ impl Replaced {
         lists.write(&folder.join("lists"))?;
         let name = folder.join("bench.toml");
         let text = "interfaces = [\"lo\"]\n[[feed]]\nname = \"lists\"\nfile = \"lists\"";
-        let mut kernel = Kernel::load(&Plan::idle(), Some(Place::private()?))?;
+        let mut kernel = Loaded::new("", None, tick)?.kernel;
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..scale.rounds {
             let start = Instant::now();

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use guard::kernel::Share;
 use guard_common::{
     reason::{Reason, Verdict},
     wire::COARSE_TICK_NS,
@@ -230,7 +231,7 @@ pub(crate) fn check_on(mut rig: Rig, mut now: Duration, cases: impl IntoIterator
         kernel.set_manual_clock(now_ns).expect("setting the clock");
         // Once to count them, once more to free their places.
         for _ in 0..2 {
-            kernel.sweep().expect("a sweep");
+            kernel.sweep(Share::All).expect("a sweep");
         }
     }
     assert!(failures.is_empty(), "{failures}");

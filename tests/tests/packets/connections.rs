@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use guard::kernel::Share;
 use guard_common::{connection::Outcome, protocol::Protocol, wire::Evicted};
 use lab::frames::{Packet, tcp};
 
@@ -135,7 +136,7 @@ fn a_syn_flood_takes_no_connection() {
         crowd.segment(number, false, DATA, [said, 17], b"0123456789abcdef");
     }
     crowd.pass(Duration::from_secs(90));
-    crowd.rig.kernel.sweep().expect("a sweep");
+    crowd.rig.kernel.sweep(Share::All).expect("a sweep");
     let mut expected = [0; Outcome::COUNT];
     expected[Outcome::Encrypted as usize] = 2 * u64::from(WAITING);
     assert_eq!((crowd.evicted(), crowd.counts()), (0, expected));
@@ -183,7 +184,7 @@ fn who_makes_room_is_blind_and_counted() {
         crowd.speak(number);
     }
     crowd.pass(Duration::from_secs(90));
-    crowd.rig.kernel.sweep().expect("a sweep");
+    crowd.rig.kernel.sweep(Share::All).expect("a sweep");
     let counts = crowd.counts();
     for outcome in Outcome::ALL {
         let may_be = matches!(outcome, Outcome::Encrypted | Outcome::Blind);

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use guard::kernel::Share;
 use lab::frames::{Frame, Packet, tcp};
 
 use crate::{
@@ -127,7 +128,7 @@ impl<'r> Conversation<'r> {
             self.step(*step);
         }
         self.pass(QUIET);
-        self.rig.kernel.sweep().expect("a sweep");
+        self.rig.kernel.sweep(Share::All).expect("a sweep");
         let counts = self.rig.counts();
         let changed = counts.into_iter().filter_map(|(name, count)| {
             let change = count - before.get(&name).copied().unwrap_or(0);
@@ -157,7 +158,7 @@ impl<'r> Conversation<'r> {
             Does::ServerReset => self.segment(1, RST, b"", 0),
             Does::Wait(seconds) => {
                 self.pass(Duration::from_secs(seconds));
-                self.rig.kernel.sweep().expect("a sweep");
+                self.rig.kernel.sweep(Share::All).expect("a sweep");
             }
         }
     }

@@ -16,6 +16,9 @@ use lab::{
 
 use crate::figures::Figures;
 
+/// In the agent's folder.
+const CONFIGURATION: &str = "etc/guard.toml";
+
 /// What the agent is told beside the defaults.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Lists {
@@ -36,12 +39,14 @@ impl Lists {
     /// Folders with a configuration.
     fn folder(self) -> Result<Folder> {
         let folder = Folder::new()?;
+        // The log is written to the folder above, and the folder of a configuration is watched.
+        fs::create_dir(folder.join("etc"))?;
         let mut text = format!("interfaces = [\"{INTERFACE}\"]\n");
         if let Self::Long(addresses) = self {
-            lists::Lists::new(addresses, addresses / 10)?.write(&folder.join("lists"))?;
+            lists::Lists::new(addresses, addresses / 10)?.write(&folder.join("etc/lists"))?;
             text += "[[feed]]\nname = \"lists\"\nfile = \"lists\"\n";
         }
-        fs::write(folder.join("guard.toml"), text)?;
+        fs::write(folder.join(CONFIGURATION), text)?;
         Ok(folder)
     }
 }
@@ -60,7 +65,7 @@ impl Bench {
 
     /// Starts it on these folders.
     pub(crate) fn start(&self, folder: Folder) -> Result<Agent> {
-        let file = folder.join("guard.toml").to_string_lossy().into_owned();
+        let file = folder.join(CONFIGURATION).to_string_lossy().into_owned();
         Agent::start_in(self.stage.host(), folder, &["--config", &file])
     }
 

@@ -27,7 +27,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use guard::kernel::measure_tick;
+use guard::kernel::Tick;
 use lab::bench::{Scale, lists::Lists, load::Loaded};
 use serde_json::{Map, Value, json};
 
@@ -85,7 +85,7 @@ fn run(flags: &Flags) -> Result<()> {
 }
 
 fn measure(scale: &Scale) -> Result<Value> {
-    let tick = measure_tick()?;
+    let tick = Tick::of_kernel();
     let lists = Lists::new(scale.addresses, scale.prefixes)?;
     let mut figures = Map::new();
 

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use guard::kernel::Share;
 use lab::frames::tcp;
 
 use super::{FLAGS, SERVICES, Stage, payloads::*};
@@ -45,7 +46,7 @@ fn forged_segments_cut_no_connection() {
         talk.segment(0, DATA, b"\x17\x03\x03\0\x01x", 0);
         talk.segment(1, DATA, b"\x17\x03\x03\0\x01x", 0);
         talk.pass(Duration::from_secs(90));
-        talk.rig.kernel.sweep().expect("a sweep");
+        talk.rig.kernel.sweep(Share::All).expect("a sweep");
         let of = |verdict: &str| format!("connections resets/{verdict}/tls");
         let counts = talk.rig.counts();
         let count = |name: &str| {
