@@ -12,6 +12,7 @@ pub mod lists;
 pub mod load;
 mod memory;
 pub mod meter;
+pub mod report;
 pub mod rows;
 
 pub use memory::MapMemory;
