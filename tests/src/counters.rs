@@ -29,14 +29,7 @@ impl DropCounter {
     }
 
     fn attach_as(interface: &Interface, mode: XdpMode) -> Result<Self> {
-        let mut object = object::load(&mut EbpfLoader::new())?;
-        let program = object::xdp(&mut object, "count_drop")?;
-        interface.namespace().run(|| {
-            program
-                .attach(interface.name(), mode)
-                .context("cannot attach count_drop")?;
-            Ok(())
-        })?;
+        let mut object = attach(interface, "count_drop", mode)?;
         let map = object.take_map("RECEIVED").context("no map RECEIVED")?;
         Ok(Self {
             received: map.try_into()?,
@@ -48,6 +41,33 @@ impl DropCounter {
     pub fn received(&self) -> Result<u64> {
         Ok(self.received.get(&0, 0)?.iter().sum())
     }
+}
+
+/// An XDP program that drops every frame and does nothing else; detached when dropped.
+#[derive(Debug)]
+pub struct EmptyDrop {
+    _object: Ebpf,
+}
+
+impl EmptyDrop {
+    /// Attaches to the interface, natively.
+    pub fn attach(interface: &Interface) -> Result<Self> {
+        let object = attach(interface, "drop_all", XdpMode::Driver)?;
+        Ok(Self { _object: object })
+    }
+}
+
+/// Attaches a program of the lab's.
+fn attach(interface: &Interface, name: &str, mode: XdpMode) -> Result<Ebpf> {
+    let mut object = object::load(&mut EbpfLoader::new())?;
+    let program = object::xdp(&mut object, name)?;
+    interface.namespace().run(|| {
+        program
+            .attach(interface.name(), mode)
+            .with_context(|| format!("cannot attach {name}"))?;
+        Ok(())
+    })?;
+    Ok(object)
 }
 
 /// A classifier that counts the IPv4 packets that reach the host's stack, by source; detached when

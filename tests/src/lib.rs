@@ -25,7 +25,7 @@ pub mod process;
 pub mod prometheus;
 pub mod python;
 pub mod remains;
-mod scheduling;
+pub mod scheduling;
 pub mod scratch;
 pub mod servers;
 pub mod stage;

@@ -169,7 +169,9 @@ impl Interface {
     ///
     /// The threads get the lowest real-time priority: on a real host the interrupt that does their
     /// work would precede every process too.
-    pub fn receive_apart(&self) -> Result<()> {
+    ///
+    /// Returns the threads.
+    pub fn receive_apart(&self) -> Result<Vec<i32>> {
         // The switch is in the namespace's own /sys, which only `ip netns exec` mounts.
         let switch = format!("echo 1 > /sys/class/net/{}/threaded", self.name);
         let mut ip = Command::new("ip");
@@ -183,10 +185,10 @@ impl Interface {
             "{} has no receive thread: is it up?",
             self.name
         );
-        for thread in threads {
-            scheduling::realtime_on_last_cpu(thread)?;
+        for thread in &threads {
+            scheduling::realtime_on_last_cpu(*thread)?;
         }
-        Ok(())
+        Ok(threads)
     }
 
     /// The receive threads of interfaces with this name, in whatever namespace.

@@ -38,11 +38,33 @@ fn own_thread() -> Result<i32> {
     Ok(thread.parse()?)
 }
 
+/// Lets every thread of a process run on the last CPU only.
+///
+/// # Errors
+/// There is no such process.
+pub fn pin_to_last_cpu(process: u32) -> Result<()> {
+    let threads = format!("/proc/{process}/task");
+    for thread in std::fs::read_dir(&threads).with_context(|| format!("cannot read {threads}"))? {
+        let name = thread?.file_name();
+        let thread = name.to_str().context("a thread's number")?.parse()?;
+        pin(thread, last_cpu()?)?;
+    }
+    Ok(())
+}
+
+/// The number of the last CPU.
+///
+/// # Errors
+/// The kernel does not say how many there are.
+pub fn last_cpu() -> Result<usize> {
+    let cpus = std::thread::available_parallelism().context("how many CPUs?")?;
+    Ok(cpus.get() - 1)
+}
+
 /// Lets a thread run on the last CPU only, and before all processes.
 pub(crate) fn realtime_on_last_cpu(thread: i32) -> Result<()> {
     command::run(&format!("chrt --fifo --pid 1 {thread}"))?;
-    let cpus = std::thread::available_parallelism().context("how many CPUs?")?;
-    pin(thread, cpus.get() - 1)
+    pin(thread, last_cpu()?)
 }
 
 fn pin(thread: i32, cpu: usize) -> Result<()> {

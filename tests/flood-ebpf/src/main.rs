@@ -42,7 +42,10 @@ static IP_CHECKSUM: Global<u32> = Global::new(0);
 #[unsafe(no_mangle)]
 static L4_CHECKSUM: Global<u32> = Global::new(0);
 
-/// Frame `i` comes from address `base + i mod this`.
+/// Frame `i` comes from address `base + i * step mod count`.
+#[unsafe(no_mangle)]
+static ADDRESS_STEP: Global<u64> = Global::new(1);
+/// See [`ADDRESS_STEP`].
 #[unsafe(no_mangle)]
 static ADDRESS_COUNT: Global<u64> = Global::new(1);
 /// Frame `i` comes from port `base + i mod this`.
@@ -138,13 +141,11 @@ fn is_due(number: u64) -> Option<bool> {
         return Some(true);
     }
     let next = NEXT_NS.get_ptr_mut(0)?;
-    // SAFETY: the helper has no preconditions.
-    let now = unsafe { bpf_ktime_get_ns() };
     // SAFETY: the pointer came from the map and one thread at a time runs this program.
     let [due, earliest] = unsafe { *next };
-    if now < due || now < earliest {
+    let Some(now) = wait_until(due.max(earliest)) else {
         return Some(false);
-    }
+    };
     let due = if due == 0 { now } else { due };
     // Time lost is made up for at no more than four times the rate, or the receiver's ring overflows.
     // SAFETY: as above.
@@ -152,10 +153,26 @@ fn is_due(number: u64) -> Option<bool> {
     Some(true)
 }
 
+/// Waits for an instant, for some microseconds at most, and says when that was. A frame that does not
+/// leave goes back to where frames come from, on a lock that the receiver needs too: so it is better
+/// waited here than by run after run.
+#[inline(always)]
+fn wait_until(instant: u64) -> Option<u64> {
+    for _ in 0..256 {
+        // SAFETY: the helper has no preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if now >= instant {
+            return Some(now);
+        }
+    }
+    None
+}
+
 /// Writes address and port of frame `number`, and the checksums that cover them.
 fn write_source(ctx: &XdpContext, number: u64) -> Option<()> {
     let address_base = ADDRESS_BASE.load();
-    let address = address_base.wrapping_add(number.checked_rem(ADDRESS_COUNT.load())? as u32);
+    let step = number.wrapping_mul(ADDRESS_STEP.load());
+    let address = address_base.wrapping_add(step.checked_rem(ADDRESS_COUNT.load())? as u32);
     let port_base = PORT_BASE.load() as u16;
     let port = port_base.wrapping_add(number.checked_rem(PORT_COUNT.load())? as u16);
     let address_change = change(address_base, address);
@@ -207,6 +224,12 @@ fn write<const N: usize>(ctx: &XdpContext, offset: u32, bytes: [u8; N]) -> Optio
 #[xdp(frags)]
 fn floor(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
+}
+
+/// Drops everything: the most that dropping can do.
+#[xdp(frags)]
+fn drop_all(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
 }
 
 /// Gives an untagged IPv4 packet a source that was not there before, and hands it to the program in

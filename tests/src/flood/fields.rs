@@ -59,6 +59,7 @@ impl Fields {
         ];
         let long_words = [
             ("ADDRESS_COUNT", &flood.sources),
+            ("ADDRESS_STEP", &flood.step),
             ("PORT_COUNT", &flood.ports),
             ("FRAME_COUNT", &flood.count),
         ];

@@ -30,6 +30,9 @@ pub struct Flood {
     /// How many source addresses; at most 2^32. Of IPv6 it is bits 32 to 63 that count, the low
     /// half of the /64 prefix.
     pub sources: u64,
+    /// From one frame's source to the next one's, modulo their number: 1 unless they should come in no
+    /// order, for which it is to be odd, and the number a power of two.
+    pub step: u64,
     /// How many source ports; at most 2^16, and 1 unless the frame is TCP or UDP.
     pub ports: u64,
     /// How many frames in all.
@@ -69,6 +72,7 @@ impl Flood {
         Self {
             frame,
             sources: 1,
+            step: 1,
             ports: 1,
             count,
             rate_pps: None,

@@ -1,0 +1,90 @@
+//! `cargo xtask bench flood`: what guard and its peers do under a flood: packets they get rid of, what
+//! each costs the receiver, and what is left of a web server meanwhile.
+//!
+//! Works in namespaces and folders of its own.
+
+#![forbid(unsafe_code)]
+
+mod arena;
+mod drops;
+mod goodput;
+mod load;
+mod peers;
+mod sources;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use lab::bench::report::Recorder;
+
+use self::arena::Arena;
+
+/// Measure guard and its peers under floods (needs root)
+#[derive(Parser)]
+#[command(name = "flood", about, version)]
+struct Flags {
+    /// Rounds of each figure, which is their median
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=100))]
+    rounds: u16,
+    /// Also write every figure to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Only see that everything runs: the figures mean nothing
+    #[arg(long, hide = true)]
+    tiny: bool,
+}
+
+/// How much is done.
+#[derive(Clone, Copy, Debug)]
+struct Scale {
+    rounds: u16,
+    /// How long a flood is that is to show whether it is too much.
+    probe: Duration,
+    /// How long a server is asked.
+    seconds: Duration,
+    /// Rates of a flood from one source, in packets a second.
+    rates_of_one: &'static [u64],
+    /// Rates of every other flood.
+    rates: &'static [u64],
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the bench makes network namespaces and loads eBPF programs: run it as root"
+    );
+    let scale = if flags.tiny {
+        Scale {
+            rounds: 1,
+            probe: Duration::from_millis(20),
+            seconds: Duration::from_secs(1),
+            rates_of_one: &[20_000],
+            rates: &[],
+        }
+    } else {
+        Scale {
+            rounds: flags.rounds,
+            probe: Duration::from_millis(200),
+            seconds: Duration::from_secs(3),
+            rates_of_one: &[250_000, 500_000, 1_000_000, 2_000_000],
+            rates: &[500_000, 1_000_000],
+        }
+    };
+    let mut recorder = Recorder::new("flood")?;
+    let arena = Arena::new()?;
+    drops::measure(&arena, scale, &mut recorder)?;
+    goodput::measure(&arena, scale, &mut recorder)?;
+    recorder.finish(flags.json.as_deref())?;
+    Ok(())
+}
