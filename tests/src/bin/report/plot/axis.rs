@@ -1,5 +1,7 @@
 //! From values to pixels.
 
+use crate::document::shown;
+
 /// A direction of a plot.
 pub(super) struct Axis {
     first: f64,
@@ -31,7 +33,8 @@ impl Axis {
         let first = values.iter().copied().fold(f64::INFINITY, f64::min);
         let last = values.iter().copied().fold(0.0, f64::max);
         if first > 0.0 && last > WIDE * first {
-            Self::logarithmic(first, last, pixels)
+            // With room for the lowest point above the edge.
+            Self::logarithmic(first / 1.5, last * 1.1, pixels)
         } else {
             Self::from_zero(values, pixels)
         }
@@ -73,6 +76,15 @@ impl Axis {
         }
     }
 
+    /// The text of such a mark.
+    pub(super) fn label(mark: f64) -> String {
+        if mark == 0.0 {
+            "0".to_owned()
+        } else {
+            shown(mark)
+        }
+    }
+
     /// Powers of ten, and twice and five times these when there are few.
     fn powers(&self) -> Vec<f64> {
         let factors: &[f64] = if self.last - self.first > 3.0 {
@@ -93,7 +105,7 @@ impl Axis {
 
     /// Multiples of once, twice or five times a power of ten.
     fn steps(&self) -> Vec<f64> {
-        let rough = (self.last - self.first) / 6.0;
+        let rough = (self.last - self.first) / 8.0;
         let power = 10_f64.powf(rough.log10().floor());
         let steps = [1.0, 2.0, 5.0].map(|factor| factor * power);
         let step = steps
@@ -122,18 +134,18 @@ mod tests {
         assert_eq!(axis.marks(), [0.0, 10.0, 20.0, 30.0, 40.0, 50.0]);
         let axis = Axis::from_zero(&[-10.0, 30.0], (0, 400));
         assert_eq!(axis.at(0.0), 100);
-        assert_eq!(axis.marks(), [-10.0, 0.0, 10.0, 20.0, 30.0]);
+        assert_eq!(axis.marks().len(), 9);
     }
 
     #[test]
     fn a_logarithmic_axis_has_equal_ratios_equally_far_apart() {
-        let axis = Axis::fitting(&[1.0, 1000.0], (300, 0));
-        assert!(axis.is_logarithmic());
+        let axis = Axis::logarithmic(1.0, 1000.0, (300, 0));
         assert_eq!(
             [1.0, 10.0, 100.0, 1000.0].map(|value| axis.at(value)),
             [300, 200, 100, 0]
         );
         let axis = Axis::fitting(&[1.0, 1e5], (300, 0));
+        assert!(axis.is_logarithmic() && axis.at(1.0) < 300);
         assert_eq!(
             axis.marks(),
             [1.0, 10.0, 100.0, 1000.0, 10_000.0, 100_000.0]

@@ -70,7 +70,7 @@ fn draw_axis(
         } else {
             Side::Centre
         };
-        canvas.text((x, bottom + 12), &shown(mark), 14, DARK, side)?;
+        canvas.text((x, bottom + 12), &Axis::label(mark), 14, DARK, side)?;
     }
     canvas.text(
         (WIDTH - MARGIN, bottom + 12),

@@ -8,7 +8,6 @@ use super::{
     axis::Axis,
     canvas::{Canvas, DARK, GREY, Side, colour},
 };
-use crate::document::shown;
 
 /// How much room it takes.
 pub(super) const HEIGHT: i32 = 380;
@@ -89,7 +88,7 @@ fn draw_up(canvas: &Canvas<'_>, panel: &Panel<'_>, up: &Axis, top: i32) -> Resul
     for mark in up.marks() {
         let y = up.at(mark);
         canvas.line(vec![(LEFT, y), (WIDTH - MARGIN, y)], GREY, 1)?;
-        canvas.text((LEFT - 8, y), &shown(mark), 14, DARK, Side::Left)?;
+        canvas.text((LEFT - 8, y), &Axis::label(mark), 14, DARK, Side::Left)?;
     }
     canvas.text((MARGIN, top + 12), panel.unit, 16, DARK, Side::Right)?;
     if up.is_logarithmic() {
