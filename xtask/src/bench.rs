@@ -1,39 +1,33 @@
 //! Builds and starts the benchmarks, binaries of the crate `guard-tests`.
 
-use std::{
-    os::unix::process::CommandExt as _,
-    path::PathBuf,
-    process::{Command, ExitCode},
-};
+mod stored;
 
-use anyhow::{Result, anyhow};
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::{
     setup,
     workspace::{self, Profile},
 };
+use stored::{Agent, All, Stored};
 
 /// What can be measured.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
     /// The packet path by test-runs: nanoseconds a packet, memory, loading, exactness of limits
-    Micro(Micro),
+    Micro(Stored),
     /// A real server: requests a second with the check of encryption on and off, in two namespaces
     Serving(Serving),
+    /// A real server under floods, behind guard and behind its peers, in two namespaces
+    Flood(Stored),
+    /// What more entries and more sources cost guard and its peers
+    Scale(Stored),
     /// The agent itself: time to protect, reload and answer, memory, processor time while it idles
     Agent(Agent),
-}
-
-/// Settings of `bench micro`.
-#[derive(Args)]
-pub(crate) struct Micro {
-    /// Rounds of each figure, which is their median
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    rounds: u16,
-    /// Also write every figure to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    /// Micro, flood, scale and agent, one after the other
+    All(All),
 }
 
 /// Settings of `bench serving`.
@@ -47,39 +41,15 @@ pub(crate) struct Serving {
     seconds: u16,
 }
 
-/// Settings of `bench agent`.
-#[derive(Args)]
-pub(crate) struct Agent {
-    /// Rounds of each figure, which is their median
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
-    rounds: u16,
-    /// Seconds of each look at processor time
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
-    seconds: u16,
-    /// Also write every figure to this file
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-}
-
-/// Returns only when the benchmark could not be started.
+/// The exit code is the benchmark's own, of several the first that failed.
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
-        Bench::Micro(micro) => micro.run(),
+        Bench::Micro(micro) => micro.run("micro"),
         Bench::Serving(serving) => serving.run(),
+        Bench::Flood(flood) => flood.run("flood"),
+        Bench::Scale(scale) => scale.run("scale"),
         Bench::Agent(agent) => agent.run(),
-    }
-}
-
-impl Micro {
-    fn run(&self) -> Result<ExitCode> {
-        workspace::demand_root("bench micro", "loads eBPF programs")?;
-        setup::for_build()?;
-        let mut micro = built("micro", &[])?;
-        micro.arg("--rounds").arg(self.rounds.to_string());
-        if let Some(file) = &self.json {
-            micro.arg("--json").arg(file);
-        }
-        replace_by(&mut micro)
+        Bench::All(all) => all.run(),
     }
 }
 
@@ -90,48 +60,30 @@ impl Serving {
             "makes network namespaces and loads eBPF programs",
         )?;
         setup::for_tests()?;
-        let mut serving = built("serving", &["guard"])?;
-        serving.env("GUARD_BIN", workspace::binary(Profile::Release, "guard")?);
+        build(&["serving", "guard"])?;
+        let mut serving = program("serving")?;
         serving.args(["--pairs", &self.pairs.to_string()]);
         serving.args(["--seconds", &self.seconds.to_string()]);
-        replace_by(&mut serving)
+        workspace::status(&mut serving).map(workspace::exit_code)
     }
 }
 
-impl Agent {
-    fn run(&self) -> Result<ExitCode> {
-        workspace::demand_root(
-            "bench agent",
-            "makes network namespaces and loads eBPF programs",
-        )?;
-        setup::for_tests()?;
-        let mut agent = built("agent", &["guard"])?;
-        agent.env("GUARD_BIN", workspace::binary(Profile::Release, "guard")?);
-        agent.args(["--rounds", &self.rounds.to_string()]);
-        agent.args(["--seconds", &self.seconds.to_string()]);
-        if let Some(file) = &self.json {
-            agent.arg("--json").arg(file);
-        }
-        replace_by(&mut agent)
-    }
-}
-
-/// Builds the benchmark, and `others` it needs, for release.
-fn built(benchmark: &str, others: &[&str]) -> Result<Command> {
+/// Builds these programs for release.
+fn build(programs: &[&str]) -> Result<()> {
     let mut cargo = workspace::cargo();
     cargo.args(["build", "--release"]);
     cargo.args(["--package", "guard-userspace", "--package", "guard-tests"]);
-    for program in [&[benchmark], others].concat() {
+    for program in programs {
         cargo.args(["--bin", program]);
     }
-    workspace::run(&mut cargo)?;
-    let program = workspace::binary(Profile::Release, benchmark)?;
-    Ok(Command::new(program))
+    workspace::run(&mut cargo)
 }
 
-/// In place of xtask, so that Ctrl-C and the exit code are the benchmark's own.
-fn replace_by(benchmark: &mut Command) -> Result<ExitCode> {
-    let error = benchmark.exec();
-    let program = benchmark.get_program().to_string_lossy();
-    Err(anyhow!("cannot start {program}: {error}"))
+/// One that was built, told where the agent is.
+///
+/// It runs beside xtask, in the foreground: Ctrl-C reaches both.
+fn program(name: &str) -> Result<Command> {
+    let mut program = Command::new(workspace::binary(Profile::Release, name)?);
+    program.env("GUARD_BIN", workspace::binary(Profile::Release, "guard")?);
+    Ok(program)
 }

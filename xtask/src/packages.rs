@@ -78,6 +78,12 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("h2load", "nghttp2-client", "many clients of HTTP/2"),
     tool("wrk", "wrk", "many clients of HTTP/1.1"),
     tool(
+        "xdp-filter",
+        "xdp-tools",
+        "a peer that guard is measured against",
+    ),
+    tool("nft", "nftables", "another peer"),
+    tool(
         "prometheus-alertmanager",
         "prometheus-alertmanager",
         "a receiver of alerts",
