@@ -1,6 +1,9 @@
 //! How many packets of a flood a host can deal with, and what each costs it.
 
-use std::time::Duration;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, ensure};
 use lab::bench::report::{Better, Figure, Recorder};
@@ -12,9 +15,9 @@ use crate::{
     sources::{Kind, ONE, SIXTEEN, SPOOFED, SPOOFED_SOME, SYN, THOUSAND},
 };
 
-const RATE: &str = "The largest flood that is dealt with";
-const SHARE: &str = "The largest flood that is dealt with: share of an empty XDP_DROP";
-const COST: &str = "The largest flood that is dealt with: the receiver's processor time a packet";
+const RATE: &str = "A flood beyond all: packets dealt with";
+const SHARE: &str = "A flood beyond all: share of an empty XDP_DROP";
+const COST: &str = "A moderate flood: the receiver's processor time a packet";
 
 const KINDS: [Kind; 6] = [ONE, SIXTEEN, THOUSAND, SPOOFED_SOME, SPOOFED, SYN];
 /// The yardstick comes first.
@@ -28,16 +31,12 @@ const PEERS: [Peer; 7] = [
     Peer::Nobody,
 ];
 
-/// Packets a second that the sender is asked for at most: more than it manages.
-const MOST: f64 = 8e6;
-/// Up to this share is lost by chance.
-const LOSS: f64 = 0.01;
-/// From what is dealt with of too much to the first rate that may be: losing costs, too.
-const FIRST_STEP: f64 = 1.0;
-/// From one rate to the next.
-const STEP: f64 = 1.2;
-/// How often the last step is cut in half.
-const BISECTIONS: usize = 2;
+/// Packets a second that nobody can take: more than the sender manages.
+const TOO_MUCH: u64 = 8_000_000;
+/// Packets a second that everybody can take.
+const MODERATE: u64 = 500_000;
+/// A flood is under way by then, and goes on for so long after it was looked at.
+const SETTLED: Duration = Duration::from_millis(60);
 
 /// One kind of flood against one peer, by round.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +58,7 @@ pub(crate) fn measure(arena: &Arena, scale: Scale, recorder: &mut Recorder) -> R
             let standing = peer.stand(arena)?;
             for (kind, cell) in KINDS.iter().zip(&mut cells[which]) {
                 if is_of_interest(peer, *kind) {
-                    cell.measure(arena, *kind, &standing, scale)?;
+                    cell.measure(arena, *kind, &standing, scale.probe)?;
                 }
             }
         }
@@ -74,42 +73,42 @@ fn is_of_interest(peer: Peer, kind: Kind) -> bool {
 }
 
 impl Cell {
-    /// Looks for the highest rate of which nearly nothing is lost: up from what is dealt with of too
-    /// much, in steps, and then between the last two of them.
     fn measure(
         &mut self,
         arena: &Arena,
         kind: Kind,
         standing: &Standing,
-        scale: Scale,
+        time: Duration,
     ) -> Result<()> {
-        let probe = |rate| Probe::run(arena, kind, standing, rate, scale.probe);
-        let mut best = probe(MOST)?;
-        let mut lost_at = MOST;
-        if best.is_lossy() {
-            let mut rate = best.rate * FIRST_STEP;
-            loop {
-                let next = probe(rate)?;
-                if next.is_lossy() {
-                    lost_at = rate;
-                    break;
-                }
-                best = next;
-                rate *= STEP;
-            }
-            for _ in 0..BISECTIONS {
-                let rate = (best.rate * lost_at).sqrt();
-                let next = probe(rate)?;
-                if next.is_lossy() {
-                    lost_at = rate;
-                } else {
-                    best = next;
-                }
-            }
-        }
-        self.rates.push(best.rate / 1e6);
-        self.costs.push(best.cost_ns);
+        let much = Probe::run(arena, kind, standing, TOO_MUCH, time)?;
+        self.rates.push(much.rate / 1e6);
+        let some = Probe::run(arena, kind, standing, MODERATE, time)?;
+        self.costs.push(some.cost_ns);
         Ok(())
+    }
+
+    fn shares_of(&self, floor: &Self) -> Vec<f64> {
+        let rates = self.rates.iter().zip(&floor.rates);
+        rates.map(|(rate, floor)| rate / floor * 100.0).collect()
+    }
+}
+
+/// What has been received at an instant.
+#[derive(Clone, Copy, Debug)]
+struct Received {
+    at: Instant,
+    packets: u64,
+    /// Processor time that took.
+    busy: Duration,
+}
+
+impl Received {
+    fn by_now(arena: &Arena) -> Result<Self> {
+        Ok(Self {
+            packets: arena.received()?,
+            at: Instant::now(),
+            busy: arena.receive_time()?,
+        })
     }
 }
 
@@ -118,8 +117,6 @@ impl Cell {
 struct Probe {
     /// Packets a second that were dealt with.
     rate: f64,
-    /// Of those sent, how many.
-    share: f64,
     /// Nanoseconds a packet.
     cost_ns: f64,
 }
@@ -134,22 +131,21 @@ impl Probe {
         arena: &Arena,
         kind: Kind,
         standing: &Standing,
-        rate: f64,
+        rate_pps: u64,
         time: Duration,
     ) -> Result<Self> {
-        let before = (
-            arena.received()?,
-            arena.receive_time()?,
-            standing.dropped()?,
-        );
-        let frames = (rate * time.as_secs_f64()) as u64;
-        let flood = kind.flood(arena, frames, Some(rate as u64));
-        let sent = flood.run(&arena.stage.client)?;
-        let received = arena.received()? - before.0;
-        let busy = arena.receive_time()?.saturating_sub(before.1);
-        ensure!(received > 0, "nothing of `{}` arrived", kind.name);
-        if let (Some(before), Some(after)) = (before.2, standing.dropped()?) {
-            let passed = received.saturating_sub(after - before);
+        let (before, dropped) = (arena.received()?, standing.dropped()?);
+        let frames = rate_pps as f64 * (SETTLED + time + SETTLED).as_secs_f64();
+        let flood = kind.flood(arena, frames as u64, Some(rate_pps));
+        let flood = flood.start(&arena.stage.client)?;
+        thread::sleep(SETTLED);
+        let from = Received::by_now(arena)?;
+        thread::sleep(time);
+        let to = Received::by_now(arena)?;
+        let sent = flood.wait()?;
+        if let (Some(before_dropped), Some(after)) = (dropped, standing.dropped()?) {
+            let received = arena.received()? - before;
+            let passed = received.saturating_sub(after - before_dropped);
             // A burst of a second, and what came meanwhile, with some for the clock's grain.
             let may_pass = f64::from(STRANGERS) * (1.1 + sent.time.as_secs_f64() * 1.1);
             ensure!(
@@ -158,15 +154,12 @@ impl Probe {
                 kind.name
             );
         }
+        let packets = (to.packets - from.packets) as f64;
+        ensure!(packets > 0.0, "nothing of `{}` arrived", kind.name);
         Ok(Self {
-            rate: received as f64 / sent.time.as_secs_f64(),
-            share: received as f64 / sent.frames as f64,
-            cost_ns: busy.as_secs_f64() * 1e9 / received as f64,
+            rate: packets / (to.at - from.at).as_secs_f64(),
+            cost_ns: (to.busy - from.busy).as_secs_f64() * 1e9 / packets,
         })
-    }
-
-    fn is_lossy(self) -> bool {
-        self.share < 1.0 - LOSS
     }
 }
 
@@ -175,12 +168,11 @@ fn explain(recorder: &mut Recorder, scale: Scale) {
         RATE,
         format!(
             "Frames of 60 bytes, sent by the kernel itself from the first processor through a veth \
-             pair; the last processor receives them, on a thread of its own that goes before all else. \
-             Looked for is the highest rate of which no more than {} % is lost for want of room in the \
-             cable, which has 256 places, by floods of {} ms: up in steps of {STEP}, the last of them \
-             cut in half {BISECTIONS} times. The sender manages some 6.6 Mpps. Who goes first changes \
-             from round to round.",
-            LOSS * 100.0,
+             pair as fast as it can, which is some 6.6 Mpps; the last processor receives them, on a \
+             thread of its own that goes before all else. Counted is what that has taken within {} ms, \
+             whatever became of it. The rest is lost in the cable, whose 256 places are full; and \
+             whoever is slower than the sender is slowed further by it: frames that are lost go back \
+             on the lock that those of the receiver need. Who goes first changes from round to round.",
             scale.probe.as_millis()
         ),
     );
@@ -197,8 +189,11 @@ fn explain(recorder: &mut Recorder, scale: Scale) {
     recorder.method(SHARE, "From the same runs, round by round.");
     recorder.method(
         COST,
-        "Time that the receiving thread ran, by the packets it took. In it is what a veth pair costs, \
-         which the empty program shows.",
+        format!(
+            "The same floods at {MODERATE} packets a second, which everybody can take: time that the \
+             receiving thread ran, by the packets it took. In it is what a veth pair costs, and waking \
+             the thread, which the empty program shows."
+        ),
     );
 }
 
@@ -232,11 +227,4 @@ fn record(recorder: &mut Recorder, cells: &[[Cell; KINDS.len()]; PEERS.len()]) -
         }
     }
     Ok(())
-}
-
-impl Cell {
-    fn shares_of(&self, floor: &Self) -> Vec<f64> {
-        let rates = self.rates.iter().zip(&floor.rates);
-        rates.map(|(rate, floor)| rate / floor * 100.0).collect()
-    }
 }

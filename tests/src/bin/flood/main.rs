@@ -39,7 +39,7 @@ struct Flags {
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     rounds: u16,
-    /// How long a flood is that is to show whether it is too much.
+    /// How long a flood is looked at.
     probe: Duration,
     /// How long a server is asked.
     seconds: Duration,
@@ -67,7 +67,7 @@ fn run(flags: &Flags) -> Result<()> {
     let scale = if flags.tiny {
         Scale {
             rounds: 1,
-            probe: Duration::from_millis(20),
+            probe: Duration::from_millis(50),
             seconds: Duration::from_secs(1),
             rates_of_one: &[20_000],
             rates: &[],
@@ -75,7 +75,7 @@ fn run(flags: &Flags) -> Result<()> {
     } else {
         Scale {
             rounds: flags.rounds,
-            probe: Duration::from_millis(200),
+            probe: Duration::from_millis(300),
             seconds: Duration::from_secs(3),
             rates_of_one: &[250_000, 500_000, 1_000_000, 2_000_000],
             rates: &[500_000, 1_000_000],
