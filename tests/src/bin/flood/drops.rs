@@ -158,7 +158,7 @@ impl Probe {
         ensure!(packets > 0.0, "nothing of `{}` arrived", kind.name);
         Ok(Self {
             rate: packets / (to.at - from.at).as_secs_f64(),
-            cost_ns: (to.busy - from.busy).as_secs_f64() * 1e9 / packets,
+            cost_ns: to.busy.saturating_sub(from.busy).as_secs_f64() * 1e9 / packets,
         })
     }
 }
