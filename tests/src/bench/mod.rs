@@ -14,6 +14,7 @@ mod memory;
 pub mod meter;
 pub mod report;
 pub mod rows;
+pub mod xdp_filter;
 
 pub use memory::MapMemory;
 
