@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{Xdp, loaded_programs};
+use aya::programs::{ProgramInfo, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 
 use crate::{command, link::Interface};
@@ -77,12 +77,14 @@ impl XdpFilter {
         let mut programs = loaded_programs().filter_map(Result::ok);
         let info = programs.find(|program| program.id() == self.program_id);
         let info = info.context("xdp-filter is no longer loaded")?;
-        Ok(Xdp::from_program_info(
-            info,
-            "xdp-filter".into(),
-            XdpAttachType::Interface,
-        )?)
+        from_info(info)
     }
+}
+
+/// A handle of an XDP program that somebody loaded.
+pub(super) fn from_info(info: ProgramInfo) -> Result<Xdp> {
+    let attach = XdpAttachType::Interface;
+    Ok(Xdp::from_program_info(info, "program".into(), attach)?)
 }
 
 impl Drop for XdpFilter {
