@@ -73,3 +73,27 @@ pub fn microseconds(times: &[Duration]) -> Vec<f64> {
 pub fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
+
+/// A number as the rows of a curve are called: with a comma between thousands.
+pub fn count(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_count_has_a_comma_between_thousands() {
+        let counts = [0, 1, 100, 1_000, 10_000_000].map(count);
+        assert_eq!(counts, ["0", "1", "100", "1,000", "10,000,000"]);
+    }
+}
