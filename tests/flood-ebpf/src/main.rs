@@ -370,12 +370,12 @@ fn next_number() -> Option<u64> {
     Some(number)
 }
 
-/// The same, from 0 again when all of [`SOURCES_IN_TURN`] had their turn.
+/// The same, from 1 again when all of [`SOURCES_IN_TURN`] had their turn: number 0 is nobody's address.
 #[inline(always)]
 fn next_in_turn() -> Option<u64> {
     let number = next_number()?;
     let sources = *SOURCES_IN_TURN.get(0)?;
-    Some(number.checked_rem(sources).unwrap_or(number))
+    Some(number.checked_rem(sources).map_or(number, |turn| turn + 1))
 }
 
 /// One of 2^32 addresses for each of 2^32 numbers, as if at random: each step can be undone

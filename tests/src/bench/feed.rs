@@ -37,12 +37,16 @@ impl Replaced {
         let folder = Scratch::new()?;
         lists.write(&folder.join("lists"))?;
         let name = folder.join("bench.toml");
-        let text = "interfaces = [\"lo\"]\n[[feed]]\nname = \"lists\"\nfile = \"lists\"";
+        let mut text = "interfaces = [\"lo\"]\n".to_owned();
+        // A feed without an entry is refused.
+        if !lists.is_empty() {
+            text += "[[feed]]\nname = \"lists\"\nfile = \"lists\"";
+        }
         let mut kernel = Loaded::new("", None, tick)?.kernel;
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
         for _ in 0..rounds {
             let start = Instant::now();
-            let config = Config::parse(&name.to_string_lossy(), text)
+            let config = Config::parse(&name.to_string_lossy(), &text)
                 .map_err(|errors| anyhow!("{}", errors.render(Style::Plain)))?;
             let read = Instant::now();
             let plan = Plan::new(&config, tick, HASH_SEED);

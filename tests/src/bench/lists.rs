@@ -96,6 +96,11 @@ impl Lists {
         })
     }
 
+    /// Whether they hold nothing.
+    pub fn is_empty(&self) -> bool {
+        self.nets.is_empty()
+    }
+
     /// An address that is listed itself.
     ///
     /// # Errors
