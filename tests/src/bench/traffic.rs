@@ -87,7 +87,7 @@ impl Traffic {
     }
 
     /// Who the meter has send it.
-    pub fn senders(&self) -> Senders {
+    pub fn senders(self) -> Senders {
         match self.from {
             From::New => Senders::New(self.family),
             _ => Senders::Same,
@@ -95,13 +95,13 @@ impl Traffic {
     }
 
     /// Whether it is of a connection that was found to be encrypted, where anybody looks.
-    pub fn is_ciphertext(&self) -> bool {
+    pub fn is_ciphertext(self) -> bool {
         self.from == From::One && matches!(self.kind, Kind::Data | Kind::Leaves)
     }
 
     /// Has the host talk with the one who sends it, so that it knows it. Returns how many connections
     /// the kernel side found to be encrypted.
-    pub fn prepare(&self, kernel: &mut Kernel) -> Result<u64> {
+    pub fn prepare(self, kernel: &mut Kernel) -> Result<u64> {
         if self.from != From::One {
             return Ok(0);
         }
@@ -115,7 +115,7 @@ impl Traffic {
     }
 
     /// Packets that were counted under its reason, whatever the verdict.
-    pub fn counted(&self, kernel: &Kernel) -> Result<u64> {
+    pub fn counted(self, kernel: &Kernel) -> Result<u64> {
         let mut packets = 0;
         for verdict in Verdict::ALL {
             packets += kernel.counters.packets(0, verdict, self.reason)?.packets;
@@ -124,7 +124,7 @@ impl Traffic {
     }
 
     /// A connection between the same ends, up to where it is known to be encrypted.
-    fn shake_hands(&self, kernel: &mut Kernel) -> Result<u64> {
+    fn shake_hands(self, kernel: &mut Kernel) -> Result<u64> {
         const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02";
         const SERVER_HELLO: &[u8] = b"\x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03\x9a\x1f\x40\x77\x02";
         let [host, source]: [IpAddr; 2] = match self.family {
@@ -152,13 +152,13 @@ impl Traffic {
                 &client(tcp::ACK, after, 216, b"\x17\x03\x03\0\x01x"),
             )?;
         }
-        Ok(kernel
+        kernel
             .counters
-            .connections(0, Outcome::Encrypted, Protocol::Tls)?)
+            .connections(0, Outcome::Encrypted, Protocol::Tls)
     }
 
     /// It, and of one from the lists an entry of theirs as the source.
-    pub fn frame(&self, lists: &Lists) -> Result<Frame> {
+    pub fn frame(self, lists: &Lists) -> Result<Frame> {
         let (own, host) = match self.family {
             V4 => (SOURCE_V4, HOST_V4),
             V6 => (SOURCE_V6, HOST_V6),
