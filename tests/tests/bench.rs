@@ -194,7 +194,7 @@ fn the_benchmark_of_scale_has_every_figure() -> Result<()> {
 
 /// Enough for a median that a busy machine does not move far.
 const ENDS: Scale = Scale {
-    rounds: 9,
+    rounds: 7,
     repeat: 100_000,
     addresses: 100_000,
     prefixes: 20_000,

@@ -19,6 +19,8 @@ use crate::{
 pub(crate) enum Bench {
     /// The packet path by test-runs: nanoseconds a packet, memory, loading, exactness of limits
     Micro(Micro),
+    /// What a packet, memory and a change of the rules cost as there is more of everything
+    Scale(Scale),
     /// A real server: requests a second with the check of encryption on and off, in two namespaces
     Serving(Serving),
     /// The agent itself: time to protect, reload and answer, memory, processor time while it idles
@@ -29,7 +31,18 @@ pub(crate) enum Bench {
 #[derive(Args)]
 pub(crate) struct Micro {
     /// Rounds of each figure, which is their median
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    rounds: u16,
+    /// Also write every figure to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Settings of `bench scale`.
+#[derive(Args)]
+pub(crate) struct Scale {
+    /// Rounds of each figure, which is their median
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Also write every figure to this file
     #[arg(long, value_name = "FILE")]
@@ -51,7 +64,7 @@ pub(crate) struct Serving {
 #[derive(Args)]
 pub(crate) struct Agent {
     /// Rounds of each figure, which is their median
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Seconds of each look at processor time
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
@@ -65,6 +78,7 @@ pub(crate) struct Agent {
 pub(crate) fn run(bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Micro(micro) => micro.run(),
+        Bench::Scale(scale) => scale.run(),
         Bench::Serving(serving) => serving.run(),
         Bench::Agent(agent) => agent.run(),
     }
@@ -80,6 +94,19 @@ impl Micro {
             micro.arg("--json").arg(file);
         }
         replace_by(&mut micro)
+    }
+}
+
+impl Scale {
+    fn run(&self) -> Result<ExitCode> {
+        workspace::demand_root("bench scale", "loads eBPF programs")?;
+        setup::for_build()?;
+        let mut scale = built("scale", &[])?;
+        scale.arg("--rounds").arg(self.rounds.to_string());
+        if let Some(file) = &self.json {
+            scale.arg("--json").arg(file);
+        }
+        replace_by(&mut scale)
     }
 }
 

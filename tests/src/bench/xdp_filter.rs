@@ -49,7 +49,8 @@ impl XdpFilter {
     /// Attaches it in native mode, without a dispatcher before it, to deny these sources and pass
     /// everything else.
     ///
-    /// Its maps are pinned in a bpffs that nobody else sees and that is gone when this returns.
+    /// Its maps are pinned in a bpffs that nobody else sees and that is gone when this returns; so is
+    /// its lock, which two of its commands at once would stumble over.
     ///
     /// # Errors
     /// It is not installed, or the interface has no native mode or another program already.
@@ -102,6 +103,7 @@ fn script(interface: impl Display, features: Features, denied: &[IpAddr]) -> Res
     let features = features.list();
     let mut script = format!(
         "mount -t bpf bpf /sys/fs/bpf\n\
+         mount -t tmpfs tmpfs /run\n\
          xdp-filter load {interface} --mode native --policy allow --features {features}\n"
     );
     for address in denied {

@@ -11,6 +11,7 @@ use lab::bench::{
     report::Recorder,
     rows::{ROWS, Row},
     table::Table,
+    xdp_filter::XdpFilter,
     yardsticks::Yardsticks,
 };
 
@@ -77,6 +78,12 @@ fn methods(scale: &Scale, recorder: &mut Recorder) {
             scale.addresses, scale.prefixes
         ),
     );
+    if !XdpFilter::is_installed() {
+        recorder.method(
+            PACKETS.title,
+            "xdp-filter is not installed here, and left out.",
+        );
+    }
     recorder.method(
         INSTRUCTIONS.title,
         "Instructions that the verifier went through, and bytes of the program as the kernel keeps it, \

@@ -48,7 +48,8 @@ pub(crate) const ADDRESSES: Entries = Entries {
          twice the addresses, twice the lines, in powers of two.",
         "The shape: a constant, which is the programs that the kernel verifies anew, and then a straight \
          line.",
-        "The shape: flat. The entry is written into its line, and a bit into the filter.",
+        "The shape: flat, but for the caches. The entry is written into its line, and some bits into the \
+         filter.",
     ],
     lists: |addresses| Lists::new(addresses, 0),
     most: |scale| scale.addresses,
@@ -70,8 +71,8 @@ pub(crate) const PREFIXES: Entries = Entries {
          two.",
         "The shape: a constant, which is the programs that the kernel verifies anew, and then a straight \
          line.",
-        "The shape: flat, as long as few prefixes share their leading 16 bits: what has those of the \
-         entry is cut anew, and nothing else.",
+        "The shape: a slow rise, with the prefixes that share the entry's leading 16 bits, which are cut \
+         anew with it, and nothing else is. Those of IPv6 share theirs with more others.",
     ],
     lists: |prefixes| Lists::new(0, prefixes),
     most: |scale| scale.prefixes,
