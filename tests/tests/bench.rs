@@ -1,105 +1,323 @@
 //! The benchmarks run, and say everything they are there to say. Their figures are measured, not
-//! asserted.
+//! asserted, but for how one end of a curve stands to the other.
 
 #![forbid(unsafe_code)]
 
-use std::fs;
+use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use lab::{Scratch, bench::rows::ROWS, command};
-use serde_json::Value;
+use anyhow::{Context as _, Result, ensure};
+use guard::kernel::Tick;
+use lab::{
+    Scratch,
+    bench::{
+        Family::{V4, V6},
+        Scale, curve,
+        curve::Point,
+        feed::Replaced,
+        lists::Lists,
+        meter::Meter,
+        report::{Figure, Report},
+        rows::ROWS,
+        traffic::{From, Kind, Traffic},
+        xdp_filter::XdpFilter,
+    },
+    command,
+};
+
+/// Has a benchmark run as quickly as it can, and returns what it wrote and printed.
+fn report_of(bench: &str, program: &str) -> Result<(Report, String)> {
+    let folder = Scratch::new()?;
+    let json = folder.path().join("report.json");
+    let mut command = Command::new(program);
+    command.args(["--tiny", "--rounds", "1", "--json"]);
+    let printed = command::output(command.arg(&json))?;
+    let report = Report::read(&json)?;
+    assert_eq!(report.bench, bench);
+    for figure in &report.figures {
+        let is_told = printed.contains(&figure.table) && printed.contains(&figure.row);
+        assert!(is_told, "{figure:?} is not printed");
+        assert!(
+            report.method.contains_key(&figure.table),
+            "{figure:?}: how?"
+        );
+    }
+    Ok((report, printed))
+}
+
+/// The figures of one table and column, in the order of the rows.
+fn column<'a>(report: &'a Report, table: &str, column: &str) -> Vec<&'a Figure> {
+    let figures = report.figures.iter();
+    let wanted = figures.filter(|figure| figure.table == table && figure.column == column);
+    wanted.collect()
+}
+
+fn rows<'a>(figures: &[&'a Figure]) -> Vec<&'a str> {
+    figures.iter().map(|figure| figure.row.as_str()).collect()
+}
+
+fn value(report: &Report, table: &str, row: &str, column: &str) -> Result<f64> {
+    let mut figures = report.figures.iter();
+    let figure = figures
+        .find(|figure| (&*figure.table, &*figure.row, &*figure.column) == (table, row, column));
+    let figure = figure.with_context(|| format!("no `{row}`, `{column}` in `{table}`"))?;
+    Ok(figure.summary().median)
+}
 
 #[test]
 fn the_micro_benchmark_has_every_figure() -> Result<()> {
-    let folder = Scratch::new()?;
-    let json = folder.path().join("figures.json");
-    let mut micro = std::process::Command::new(env!("CARGO_BIN_EXE_micro"));
-    micro.args(["--tiny", "--rounds", "1", "--json"]).arg(&json);
-    let printed = command::output(&mut micro)?;
-    let figures: Value = serde_json::from_str(&fs::read_to_string(&json)?)?;
+    let (report, _) = report_of("micro", env!("CARGO_BIN_EXE_micro"))?;
+    let value = |table, row, column| value(&report, table, row, column);
 
-    let packets = figures["packets"].as_array().context("no packets")?;
-    let names: Vec<_> = packets.iter().map(|row| row["name"].as_str()).collect();
-    assert_eq!(
-        names,
-        ROWS.iter().map(|row| Some(row.name)).collect::<Vec<_>>()
-    );
-    for row in packets {
-        assert!(
-            row["median_ns"].is_f64() && row["verified"].as_u64() > Some(0),
-            "{row}"
-        );
-        assert!(
-            printed.contains(row["name"].as_str().unwrap_or("?")),
-            "{printed}"
-        );
+    let packets = column(&report, "Nanoseconds a packet", "guard");
+    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    assert_eq!(rows(&packets), names);
+    let with_yardsticks = ROWS.iter().filter(|row| row.has_yardsticks());
+    let names: Vec<_> = with_yardsticks.map(|row| row.name).collect();
+    let filters = ["xdp-filter (ip)", "xdp-filter (all)"];
+    let filters = filters.iter().filter(|_| XdpFilter::is_installed());
+    for yardstick in filters.chain(&["hash drop"]) {
+        let packets = column(&report, "Nanoseconds a packet", yardstick);
+        assert_eq!(rows(&packets), names, "{yardstick}");
+        assert!(value("Program", yardstick, "verified")? > 0.0);
     }
-
-    let memory = figures["memory"].as_array().context("no memory")?;
-    assert_eq!(memory.len(), 2);
-    assert!(
-        memory
-            .iter()
-            .all(|side| side["maps"]["SOURCES"].as_u64() > Some(1 << 20))
-    );
-    assert!(
-        memory[0]["bytes"].as_u64() < memory[1]["bytes"].as_u64(),
-        "the lists take memory"
-    );
-    assert_eq!(figures["load"].as_array().map(Vec::len), Some(2));
-
-    let feed = &figures["feed"];
-    for time in ["read_ms", "plan_ms", "kernel_ms"] {
-        assert!(feed[time].as_f64() > Some(0.0), "{feed}");
+    for row in ROWS {
+        assert!(value("Program", row.settings.name, "verified")? > 0.0);
     }
-    assert_eq!(feed["entry"].as_array().map(Vec::len), Some(4));
+    let stages = column(&report, "What each stage costs", "benign UDP");
+    assert_eq!(stages.len(), 12);
 
-    let limits = figures["limits"].as_array().context("no limits")?;
-    assert!(
-        limits.iter().all(|row| row["passed"].as_u64() > Some(0)),
-        "{limits:?}"
-    );
-    let behaved = &figures["crowd"]["behaved"];
-    assert_eq!(
-        (&behaved["dropped"], behaved["sources"].as_u64()),
-        (&0.into(), Some(256))
-    );
+    assert!(value("Memory", "SOURCES", "defaults")? >= 4.0);
+    let all = ["defaults", "the lists"].map(|column| value("Memory", "all maps", column));
+    let [defaults, lists] = all;
+    assert!(defaults? < lists?, "the lists take memory");
+    assert!(value("Loading", "loaded", "the lists")? > 0.0);
+    assert!(value("Lists", "replaced: all of it", "guard")? > 0.0);
+    assert!(value("Lists", "a prefix added, IPv6 /48", "guard")? > 0.0);
+    assert!(!column(&report, "Limits", "guard").is_empty());
+    assert!(value("A crowd", "at 95 % of their limit", "sent")? > 0.0);
+    assert!(value("A crowd", "at 95 % of their limit", "dropped")? < 1.0);
     Ok(())
 }
 
 #[test]
 fn the_agents_benchmark_has_every_figure() -> Result<()> {
-    let folder = Scratch::new()?;
-    let json = folder.path().join("figures.json");
-    let mut agent = std::process::Command::new(env!("CARGO_BIN_EXE_agent"));
-    agent.args(["--rounds", "1", "--seconds", "1", "--addresses", "1000"]);
-    let printed = command::output(agent.arg("--json").arg(&json))?;
-    let figures: Value = serde_json::from_str(&fs::read_to_string(&json)?)?;
-    let rows = figures["figures"].as_array().context("no figures")?;
-    for name in [
-        "start to attached, as it says, defaults",
-        "start to ready, long lists",
-        "stop and start to ready, defaults",
-        "memory in RAM, long lists",
-        "guard reload, long lists",
-        "guard status, defaults",
-        "a scrape, defaults",
-        "a scrape's size, defaults",
-        "memory in RAM then",
-    ] {
-        let row = rows.iter().find(|row| row["name"] == name);
-        let row = row.with_context(|| format!("no {name} in {printed}"))?;
-        assert!(row["median"].as_f64() > Some(0.0), "{row}");
-        assert!(printed.contains(name), "{printed}");
+    let (report, printed) = report_of("agent", env!("CARGO_BIN_EXE_agent"))?;
+    for column in ["defaults", "long lists"] {
+        for (table, row) in [
+            ("Starting", "start to attached, as it says"),
+            ("Starting", "start to ready"),
+            ("Starting", "stop and start to ready"),
+            ("Answering", "guard reload"),
+            ("Answering", "guard status"),
+            ("Answering", "guard deny add"),
+            ("Answering", "a scrape"),
+            ("Answering", "a scrape's size"),
+            ("Memory", "in RAM"),
+        ] {
+            assert!(value(&report, table, row, column)? > 0.0, "{row}, {column}");
+        }
     }
-    let value = |name: &str| {
-        let row = rows.iter().find(|row| row["name"] == name);
-        row.and_then(|row| row["median"].as_f64())
-    };
-    assert!(value("processor, idle").is_some());
-    assert!(value("processor, events at their cap").is_some());
-    // More came than is told of: the cap was reached.
-    assert!(value("events then, emitted") > Some(0.0), "{printed}");
-    assert!(value("events then, suppressed") > Some(0.0), "{printed}");
+    for (table, row) in [
+        ("Answering", "guard deny import, 1,000 addresses"),
+        ("Memory", "in RAM, events at their cap"),
+        // More came than is told of: the cap was reached.
+        ("Processor time", "events emitted then"),
+        ("Processor time", "events suppressed then"),
+    ] {
+        assert!(value(&report, table, row, "defaults")? > 0.0, "{printed}");
+    }
+    value(&report, "Processor time", "idle", "defaults")?;
+    value(&report, "Processor time", "events at their cap", "defaults")?;
     Ok(())
+}
+
+#[test]
+fn the_benchmark_of_scale_has_every_figure() -> Result<()> {
+    let (report, _) = report_of("scale", env!("CARGO_BIN_EXE_scale"))?;
+    for (table, name, counts) in [
+        (
+            "Addresses on the list",
+            "benign UDP",
+            &["0", "1", "1,000"][..],
+        ),
+        ("Addresses on the list", "denied, IPv6", &["1", "1,000"]),
+        (
+            "Memory of addresses on the list",
+            "all maps",
+            &["0", "1", "1,000"],
+        ),
+        (
+            "Rules put in force, addresses",
+            "the whole list",
+            &["0", "1", "1,000"],
+        ),
+        ("One address added", "IPv6", &["0", "1", "1,000"]),
+        (
+            "Prefixes on the list",
+            "benign UDP, IPv6",
+            &["0", "1", "200"],
+        ),
+        ("Prefixes on the list", "denied", &["1", "200"]),
+        (
+            "Memory of prefixes on the list",
+            "all maps",
+            &["0", "1", "200"],
+        ),
+        (
+            "Rules put in force, prefixes",
+            "the whole list",
+            &["0", "1", "200"],
+        ),
+        ("One prefix added", "IPv4 /24", &["0", "1", "200"]),
+        ("Sources", "UDP", &["1", "1,000", "10,000"]),
+        ("Memory of sources", "all maps", &["1", "1,000", "10,000"]),
+        (
+            "Services",
+            "TCP data to the last service",
+            &["1", "8", "64"],
+        ),
+        ("Memory of services", "all maps", &["1", "8", "64"]),
+        (
+            "Rules put in force, services",
+            "all services",
+            &["1", "8", "64"],
+        ),
+    ] {
+        assert_eq!(
+            rows(&column(&report, table, name)),
+            counts,
+            "{table}, {name}"
+        );
+    }
+    Ok(())
+}
+
+/// Enough for a median that a busy machine does not move far.
+const ENDS: Scale = Scale {
+    rounds: 7,
+    repeat: 100_000,
+    addresses: 100_000,
+    prefixes: 20_000,
+    overrun: std::time::Duration::ZERO,
+    overruns: 0,
+    spoofed: 0,
+};
+/// Less than this is not told from nothing, in nanoseconds.
+const LEAST_NS: f64 = 15.0;
+const LIMITS: &str =
+    "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1G/s\" }";
+
+/// Measures both ends of a curve in turn: no packet of the second costs more than so many times what
+/// it costs the first.
+fn hold(mut ends: [Point; 2], times: f64) -> Result<()> {
+    let measured = curve::measure(&mut ends, &mut Meter::new(ENDS)?)?;
+    let (few, many) = measured.split_at(measured.len() / 2);
+    for (few, many) in few.iter().zip(many) {
+        assert_eq!(few.column, many.column);
+        let [least, most] = [few, many].map(|end| end.cost.median());
+        ensure!(
+            most <= times * least.max(LEAST_NS),
+            "{}: {least:.1} ns at {}, {most:.1} ns at {}",
+            few.column,
+            few.row,
+            many.row
+        );
+    }
+    Ok(())
+}
+
+/// Bytes that an entry takes, of those the second one has more.
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 bytes")]
+fn bytes_an_entry([few, many]: &[Point; 2], entries: usize) -> f64 {
+    let more = many.loaded.map_bytes() - few.loaded.map_bytes();
+    more as f64 / entries as f64
+}
+
+/// Without a list and with this one.
+fn listed(lists: &Lists) -> Result<[Point; 2]> {
+    let tick = Tick::of_kernel();
+    let point = |row, lists: &Lists| -> Result<Point> {
+        let mut point = Point::new(row, LIMITS, Some(lists), tick)?;
+        for (column, family, from) in [
+            ("benign UDP", V4, From::One),
+            ("benign UDP, IPv6", V6, From::One),
+            ("UDP, each from a new source", V4, From::New),
+            ("UDP, each from a new source, IPv6", V6, From::New),
+        ] {
+            point.gets(column, Traffic::benign(family, from, Kind::Udp), lists)?;
+        }
+        Ok(point)
+    };
+    Ok([point("0", &Lists::new(0, 0)?)?, point("many", lists)?])
+}
+
+/// One entry more takes no longer than so many times what it takes without a list, or half a
+/// millisecond.
+fn hold_changes(lists: &Lists, length: u8, times: f64) -> Result<()> {
+    let median = |lists: &Lists| -> Result<f64> {
+        let mut replaced = Replaced::new(1, lists, Tick::of_kernel())?;
+        let mut added = replaced.add_one(V4, length)?;
+        added.sort_unstable();
+        Ok(added[added.len() / 2].as_secs_f64() * 1e3)
+    };
+    let (few, many) = (median(&Lists::new(0, 0)?)?, median(lists)?);
+    ensure!(
+        many <= (times * few).max(0.5),
+        "an entry: {few} ms without a list, {many} ms with one"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_packet_costs_no_more_for_many_addresses_on_the_list() -> Result<()> {
+    let lists = Lists::new(ENDS.addresses, 0)?;
+    let ends = listed(&lists)?;
+    let bytes = bytes_an_entry(&ends, 2 * ENDS.addresses);
+    assert!(bytes < 80.0, "{bytes} bytes an address");
+    hold(ends, 4.0)?;
+    hold_changes(&lists, 32, 4.0)
+}
+
+#[test]
+fn a_packet_costs_no_more_for_many_prefixes_on_the_list() -> Result<()> {
+    let lists = Lists::new(0, ENDS.prefixes)?;
+    let ends = listed(&lists)?;
+    let bytes = bytes_an_entry(&ends, 2 * ENDS.prefixes);
+    assert!(bytes < 200.0, "{bytes} bytes a prefix");
+    hold(ends, 4.0)?;
+    hold_changes(&lists, 24, 4.0)
+}
+
+#[test]
+fn a_packet_costs_no_more_than_its_cache_misses_for_many_sources() -> Result<()> {
+    let point = |row, sources| -> Result<Point> {
+        let mut point = Point::new(row, LIMITS, None, Tick::of_kernel())?;
+        let traffic = Traffic::benign(V4, From::New, Kind::Udp);
+        point.gets_in_turn("UDP", traffic, sources)?;
+        Ok(point)
+    };
+    let ends = [point("1", 1)?, point("1,000,000", 1_000_000)?];
+    assert_eq!(ends[0].loaded.map_bytes(), ends[1].loaded.map_bytes());
+    hold(ends, 12.0)
+}
+
+#[test]
+fn a_packet_costs_no_more_for_many_services() -> Result<()> {
+    let none = Lists::new(0, 0)?;
+    let point = |row, first: u16| -> Result<Point> {
+        let services = (first..=443)
+            .map(|port| format!("[[service]]\nname = \"service-{port}\"\nports = [{port}]\n"));
+        let settings = format!("{LIMITS}\n{}", services.collect::<String>());
+        let mut point = Point::new(row, &settings, None, Tick::of_kernel())?;
+        for (column, kind) in [
+            ("TCP data to the last service", Kind::Data),
+            ("TCP SYN to the last service", Kind::Syn),
+        ] {
+            point.gets(column, Traffic::benign(V4, From::One, kind), &none)?;
+        }
+        Ok(point)
+    };
+    let ends = [point("1", 443)?, point("64", 443 - 63)?];
+    assert_eq!(ends[0].loaded.map_bytes(), ends[1].loaded.map_bytes());
+    hold(ends, 4.0)
 }

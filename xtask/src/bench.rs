@@ -20,9 +20,9 @@ pub(crate) enum Bench {
     Micro(Stored),
     /// A real server: requests a second with the check of encryption on and off, in two namespaces
     Serving(Serving),
-    /// A real server under floods, behind guard and behind its peers, in two namespaces
+    /// Floods against guard and its peers: packets dealt with, and what is left of a real server
     Flood(Stored),
-    /// What more entries and more sources cost guard and its peers
+    /// What a packet, memory and a change of the rules cost as there is more of everything
     Scale(Stored),
     /// The agent itself: time to protect, reload and answer, memory, processor time while it idles
     Agent(Agent),

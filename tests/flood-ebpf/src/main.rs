@@ -1,4 +1,4 @@
-//! The lab's traffic programs: a generator and two independent counters.
+//! The lab's traffic programs: a generator, two independent counters, and the least a filter can be.
 //!
 //! [`flood`] is run with `BPF_F_TEST_XDP_LIVE_FRAMES`: the kernel hands it the frame user space
 //! gave, it writes the source of the moment into it and answers `XDP_TX`, which sends the frame
@@ -17,7 +17,7 @@ use aya_ebpf::{
     bindings::{TC_ACT_UNSPEC, xdp_action},
     helpers::bpf_ktime_get_ns,
     macros::{classifier, map, xdp},
-    maps::{Array, PerCpuArray, PerCpuHashMap, ProgramArray},
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, ProgramArray},
     programs::{TcContext, XdpContext},
 };
 
@@ -99,6 +99,20 @@ const CYCLE_LEN: u32 = 1 << 13;
 #[map]
 static CYCLE: Array<[u32; 2]> = Array::with_max_entries(CYCLE_LEN, 0);
 
+/// After how many packets the sources of [`renumber`] and [`renumber_v6`] come again; zero: never.
+/// Written by user space.
+#[map]
+static SOURCES_IN_TURN: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Sources that [`hash_drop`] drops, by address in network order. Written by user space.
+#[map]
+static DENIED_V4: HashMap<[u8; 4], u8> = HashMap::with_max_entries(1024, 0);
+/// The same of IPv6.
+#[map]
+static DENIED_V6: HashMap<[u8; 16], u8> = HashMap::with_max_entries(1024, 0);
+
+/// Of the ethertype in an untagged frame.
+const ETHERTYPE_OFFSET: usize = 12;
 /// Of the source address in an untagged IPv4 packet.
 const SOURCE_OFFSET: usize = 26;
 /// Of the same in an IPv6 packet.
@@ -220,9 +234,25 @@ fn write<const N: usize>(ctx: &XdpContext, offset: u32, bytes: [u8; N]) -> Optio
     Some(())
 }
 
+#[inline(always)]
+fn read<const N: usize>(ctx: &XdpContext, offset: usize) -> Option<[u8; N]> {
+    let start = ctx.data() + offset;
+    if start + N > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the bounds were checked above, and a byte array has no alignment to keep.
+    Some(unsafe { *(start as *const [u8; N]) })
+}
+
 /// Passes everything: what an XDP program costs that does nothing.
 #[xdp(frags)]
 fn floor(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The same, of a program that takes only packets in one buffer: nobody else may hand packets to such.
+#[xdp]
+fn floor_whole(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
@@ -232,25 +262,74 @@ fn drop_all(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
+/// Drops what comes from a source in [`DENIED_V4`] or [`DENIED_V6`], and passes everything else: the
+/// least a filter by source can do.
+#[xdp]
+fn hash_drop(ctx: XdpContext) -> u32 {
+    if is_denied(&ctx) == Some(true) {
+        xdp_action::XDP_DROP
+    } else {
+        xdp_action::XDP_PASS
+    }
+}
+
+/// Nothing for a frame that is no IP packet.
+#[inline(always)]
+fn is_denied(ctx: &XdpContext) -> Option<bool> {
+    match read(ctx, ETHERTYPE_OFFSET)? {
+        [0x08, 0x00] => {
+            let source: [u8; 4] = read(ctx, SOURCE_OFFSET)?;
+            Some(DENIED_V4.get_ptr(source).is_some())
+        }
+        [0x86, 0xdd] => {
+            let source: [u8; 16] = read(ctx, SOURCE_OFFSET_V6)?;
+            Some(DENIED_V6.get_ptr(source).is_some())
+        }
+        _ => None,
+    }
+}
+
 /// Gives an untagged IPv4 packet a source that was not there before, and hands it to the program in
-/// [`TARGET`].
+/// [`TARGET`]. With [`SOURCES_IN_TURN`], it is one of so many.
 #[xdp(frags)]
 fn renumber(ctx: XdpContext) -> u32 {
-    if let Some(number) = next_number()
-        && write(&ctx, SOURCE_OFFSET as u32, source_v4(number)).is_some()
-    {
-        hand_over(&ctx);
-    }
-    xdp_action::XDP_ABORTED
+    renumber_v4(&ctx)
 }
 
 /// The same for an IPv6 packet: a source in a /64 of its own.
 #[xdp(frags)]
 fn renumber_v6(ctx: XdpContext) -> u32 {
-    if let Some(number) = next_number()
-        && write(&ctx, SOURCE_OFFSET_V6 as u32, prefix_v6(number)).is_some()
+    renumber_prefix(&ctx)
+}
+
+/// [`renumber`] for programs that take only packets in one buffer.
+#[xdp]
+fn renumber_whole(ctx: XdpContext) -> u32 {
+    renumber_v4(&ctx)
+}
+
+/// [`renumber_v6`] for the same.
+#[xdp]
+fn renumber_v6_whole(ctx: XdpContext) -> u32 {
+    renumber_prefix(&ctx)
+}
+
+#[inline(always)]
+fn renumber_v4(ctx: &XdpContext) -> u32 {
+    if let Some(number) = next_in_turn()
+        && write(ctx, SOURCE_OFFSET as u32, source_v4(number)).is_some()
     {
-        hand_over(&ctx);
+        hand_over(ctx);
+    }
+    xdp_action::XDP_ABORTED
+}
+
+#[inline(always)]
+fn renumber_prefix(ctx: &XdpContext) -> u32 {
+    if let Some(number) = next_in_turn()
+        && write(ctx, SOURCE_OFFSET_V6 as u32, prefix_v6(number)).is_some()
+    {
+        hand_over(ctx);
     }
     xdp_action::XDP_ABORTED
 }
@@ -314,6 +393,14 @@ fn next_number() -> Option<u64> {
     Some(number)
 }
 
+/// The same, from 1 again when all of [`SOURCES_IN_TURN`] had their turn: number 0 is nobody's address.
+#[inline(always)]
+fn next_in_turn() -> Option<u64> {
+    let number = next_number()?;
+    let sources = *SOURCES_IN_TURN.get(0)?;
+    Some(number.checked_rem(sources).map_or(number, |turn| turn + 1))
+}
+
 /// One of 2^32 addresses for each of 2^32 numbers, as if at random: each step can be undone
 /// (the finaliser of `MurmurHash3`).
 #[inline(always)]
@@ -349,9 +436,7 @@ fn count_drop(_ctx: XdpContext) -> u32 {
 /// Counts IPv4 packets by source on their way into the host's stack, and lets the next one decide.
 #[classifier]
 fn count_source(ctx: TcContext) -> i32 {
-    /// Of the ethertype in an untagged frame.
-    const ETHERTYPE: usize = 12;
-    if ctx.load::<[u8; 2]>(ETHERTYPE) == Ok([0x08, 0x00])
+    if ctx.load::<[u8; 2]>(ETHERTYPE_OFFSET) == Ok([0x08, 0x00])
         && let Ok(source) = ctx.load::<[u8; 4]>(SOURCE_OFFSET)
     {
         count_one(&source);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use guard::{
     config::{Config, Style},
     kernel::{Kernel, Plan, Tick},
@@ -10,7 +10,7 @@ use guard::{
 use guard_common::wire::{Rule, RuleWord};
 
 use super::{
-    Family, Scale,
+    Family,
     lists::{self, Lists},
     load::{HASH_SEED, Loaded},
 };
@@ -23,26 +23,30 @@ const ENTRIES: usize = 101;
 #[derive(Debug)]
 pub struct Replaced {
     kernel: Kernel,
-    /// From file to configuration.
-    pub read_in: Duration,
+    /// From file to configuration, once a round as all of them.
+    pub read_in: Vec<Duration>,
     /// From configuration to plan.
-    pub planned_in: Duration,
+    pub planned_in: Vec<Duration>,
     /// From plan to verified programs and filled maps.
-    pub loaded_in: Duration,
+    pub loaded_in: Vec<Duration>,
 }
 
 impl Replaced {
-    /// Medians of several rounds.
-    pub fn new(scale: &Scale, lists: &Lists, tick: Tick) -> Result<Self> {
+    /// Replaces them, so many times.
+    pub fn new(rounds: usize, lists: &Lists, tick: Tick) -> Result<Self> {
         let folder = Scratch::new()?;
         lists.write(&folder.join("lists"))?;
         let name = folder.join("bench.toml");
-        let text = "interfaces = [\"lo\"]\n[[feed]]\nname = \"lists\"\nfile = \"lists\"";
+        let mut text = "interfaces = [\"lo\"]\n".to_owned();
+        // A feed without an entry is refused.
+        if !lists.is_empty() {
+            text += "[[feed]]\nname = \"lists\"\nfile = \"lists\"";
+        }
         let mut kernel = Loaded::new("", None, tick)?.kernel;
         let mut times = [Vec::new(), Vec::new(), Vec::new()];
-        for _ in 0..scale.rounds {
+        for _ in 0..rounds {
             let start = Instant::now();
-            let config = Config::parse(&name.to_string_lossy(), text)
+            let config = Config::parse(&name.to_string_lossy(), &text)
                 .map_err(|errors| anyhow!("{}", errors.render(Style::Plain)))?;
             let read = Instant::now();
             let plan = Plan::new(&config, tick, HASH_SEED);
@@ -57,17 +61,26 @@ impl Replaced {
                 times.push(time);
             }
         }
-        let [read, planned, loaded] = times.map(median);
+        let [read_in, planned_in, loaded_in] = times;
         Ok(Self {
             kernel,
-            read_in: read.context("no round")?,
-            planned_in: planned.context("no round")?,
-            loaded_in: loaded.context("no round")?,
+            read_in,
+            planned_in,
+            loaded_in,
         })
     }
 
-    /// How long it takes until one more network of this length is denied, as a median.
-    pub fn add_one(&mut self, family: Family, length: u8) -> Result<Duration> {
+    /// How long each round took in all.
+    pub fn whole(&self) -> Vec<Duration> {
+        let parts = self.read_in.iter().zip(&self.planned_in);
+        let parts = parts.zip(&self.loaded_in);
+        parts
+            .map(|((read, planned), loaded)| *read + *planned + *loaded)
+            .collect()
+    }
+
+    /// How long it takes until one more network of this length is denied, so many times.
+    pub fn add_one(&mut self, family: Family, length: u8) -> Result<Vec<Duration>> {
         let mut times = Vec::new();
         for net in lists::alike(family, length, ENTRIES)? {
             let start = Instant::now();
@@ -75,11 +88,6 @@ impl Replaced {
             self.kernel.change_rules(&[(net, Some(denied))])?;
             times.push(start.elapsed());
         }
-        median(times).context("no entry")
+        Ok(times)
     }
-}
-
-fn median(mut times: Vec<Duration>) -> Option<Duration> {
-    times.sort_unstable();
-    times.get(times.len() / 2).copied()
 }

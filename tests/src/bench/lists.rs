@@ -67,8 +67,8 @@ const REGIONS: [u16; 16] = [
 #[derive(Debug)]
 pub struct Lists {
     nets: Vec<IpNet>,
-    addresses: [IpAddr; 2],
-    in_prefixes: [IpAddr; 2],
+    addresses: [Option<IpAddr>; 2],
+    in_prefixes: [Option<IpAddr>; 2],
 }
 
 impl Lists {
@@ -88,8 +88,7 @@ impl Lists {
             let length = noise.length(&LENGTHS_V6);
             net_v6(noise.address_v6(), length)
         })?;
-        let pick = |listed: &Listed| listed.pick().context("the lists are too short");
-        let ([address_v4, in_v4], [address_v6, in_v6]) = (pick(&v4)?, pick(&v6)?);
+        let ([address_v4, in_v4], [address_v6, in_v6]) = (v4.pick(), v6.pick());
         Ok(Self {
             nets: v4.nets.into_iter().chain(v6.nets).collect(),
             addresses: [address_v4, address_v6],
@@ -97,14 +96,25 @@ impl Lists {
         })
     }
 
+    /// Whether they hold nothing.
+    pub fn is_empty(&self) -> bool {
+        self.nets.is_empty()
+    }
+
     /// An address that is listed itself.
-    pub fn address(&self, family: Family) -> IpAddr {
-        self.addresses[family as usize]
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn address(&self, family: Family) -> Result<IpAddr> {
+        self.addresses[family as usize].context("the lists hold no address")
     }
 
     /// An address of which only a prefix is listed.
-    pub fn in_prefix(&self, family: Family) -> IpAddr {
-        self.in_prefixes[family as usize]
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn in_prefix(&self, family: Family) -> Result<IpAddr> {
+        self.in_prefixes[family as usize].context("the lists hold no prefix")
     }
 
     /// Writes them to a file as they are published, addresses without a length.
@@ -176,21 +186,21 @@ impl Listed {
         Ok(())
     }
 
-    /// A listed address, and one of which only a prefix of the usual length is.
-    fn pick(&self) -> Option<[IpAddr; 2]> {
+    /// A listed address, and one of which only a prefix is, of the usual length if there is one.
+    fn pick(&self) -> [Option<IpAddr>; 2] {
         let usual = match self.spared {
             IpAddr::V4(_) => 24,
             IpAddr::V6(_) => 48,
         };
-        let single = |net: &&IpNet| net.prefix_len() == net.max_prefix_len();
-        let listed = self.nets.iter().find(single)?;
-        let in_prefix = self
-            .nets
-            .iter()
+        let is_single = |net: &&IpNet| net.prefix_len() == net.max_prefix_len();
+        let single = self.nets.iter().find(is_single).map(IpNet::addr);
+        let prefixes = || self.nets.iter().filter(|net| !is_single(net));
+        let in_prefix = prefixes()
             .filter(|net| net.prefix_len() == usual)
+            .chain(prefixes())
             .map(IpNet::network)
-            .find(|address| !self.known.contains(&IpNet::from(*address)))?;
-        Some([listed.addr(), in_prefix])
+            .find(|address| !self.known.contains(&IpNet::from(*address)));
+        [single, in_prefix]
     }
 }
 
@@ -252,7 +262,7 @@ mod tests {
             (1_600, 1_000)
         );
         for family in [Family::V4, Family::V6] {
-            let (address, inside) = (lists.address(family), lists.in_prefix(family));
+            let (address, inside) = (lists.address(family)?, lists.in_prefix(family)?);
             assert!(lists.nets.contains(&IpNet::from(address)));
             assert!(!lists.nets.contains(&IpNet::from(inside)));
             assert!(lists.nets.iter().any(|net| net.contains(&inside)));

@@ -52,4 +52,8 @@ impl Loaded {
             maps: memory::opened_since(&before)?,
         })
     }
+    /// Bytes of all its maps.
+    pub fn map_bytes(&self) -> u64 {
+        self.maps.iter().map(|map| map.bytes).sum()
+    }
 }

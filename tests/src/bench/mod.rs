@@ -7,6 +7,7 @@ use std::time::Duration;
 
 pub mod accuracy;
 pub mod crowd;
+pub mod curve;
 pub mod feed;
 pub mod lists;
 pub mod load;
@@ -14,7 +15,10 @@ mod memory;
 pub mod meter;
 pub mod report;
 pub mod rows;
+pub mod table;
+pub mod traffic;
 pub mod xdp_filter;
+pub mod yardsticks;
 
 pub use memory::MapMemory;
 
@@ -23,6 +27,9 @@ const SOURCE_V4: &str = "192.0.2.7";
 const SOURCE_V6: &str = "2001:db8::7";
 const STRANGER_V4: &str = "192.0.2.8";
 const STRANGER_V6: &str = "2001:db8:0:1::8";
+/// Who is denied where the packets' source is not.
+const NEIGHBOUR_V4: &str = "192.0.2.9";
+const NEIGHBOUR_V6: &str = "2001:db8:0:2::9";
 const HOST_V4: &str = "198.51.100.1";
 const HOST_V6: &str = "2001:db8:ffff::1";
 

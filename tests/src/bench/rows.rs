@@ -1,26 +1,19 @@
 //! The packets whose cost is measured: a line for each.
 
-use std::net::IpAddr;
+use std::iter::once;
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{TestRun as _, TestRunOptions};
+use aya::programs::Xdp;
 use guard::kernel::Kernel;
-use guard_common::{
-    connection::Outcome,
-    protocol::Protocol,
-    reason::{Reason, Verdict},
-};
+use guard_common::reason::Reason;
 
 use super::{
     Family::{self, V4, V6},
-    HOST_V4, HOST_V6, SOURCE_V4, SOURCE_V6, STRANGER_V4, STRANGER_V6, Scale,
+    NEIGHBOUR_V4, NEIGHBOUR_V6, SOURCE_V4, SOURCE_V6,
     lists::Lists,
-    meter::{Cost, Meter},
+    meter::{Buffers, Cost, Meter, Run},
+    traffic::{From, Kind, Traffic},
 };
-use crate::frames::{Frame, Packet, tcp};
-
-/// A port of the default service.
-const PORT: u16 = 443;
 
 /// What guard is told. Limits are the defaults, but so high that one source cannot reach them,
 /// unless the name says otherwise.
@@ -94,36 +87,6 @@ const LISTS: Settings = Settings {
     ..DEFAULTS
 };
 
-/// Whom a packet comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
-    /// The same source each time, on no list, which the host talks with.
-    One,
-    /// The same, which the host does not talk with.
-    Stranger,
-    /// The same, which the lists hold.
-    Listed,
-    /// The same, of which the lists hold a prefix.
-    InListed,
-    /// Another each time, at random among all there are.
-    New,
-}
-
-/// What a packet is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A datagram of 18 bytes: the smallest frame.
-    Udp,
-    /// 1,200 bytes of ciphertext to a service, of a connection that is known to be encrypted.
-    Data,
-    /// A SYN to a service.
-    Syn,
-    /// The same, to a port that is no service's.
-    Elsewhere,
-    /// The same from a service: it leaves.
-    Leaves,
-}
-
 /// A packet whose cost is measured.
 #[derive(Debug)]
 pub struct Row {
@@ -131,11 +94,8 @@ pub struct Row {
     pub name: &'static str,
     /// What guard is told. Rows with the same ones stand together and share a kernel side.
     pub settings: &'static Settings,
-    family: Family,
-    from: From,
-    kind: Kind,
-    /// What most of the packets have to be counted under, or the row measures something else.
-    reason: Reason,
+    /// The packet.
+    pub traffic: Traffic,
 }
 
 const fn row(
@@ -146,13 +106,16 @@ const fn row(
     kind: Kind,
     reason: Reason,
 ) -> Row {
-    Row {
-        name,
-        settings,
+    let traffic = Traffic {
         family,
         from,
         kind,
         reason,
+    };
+    Row {
+        name,
+        settings,
+        traffic,
     }
 }
 
@@ -196,137 +159,72 @@ pub const ROWS: &[Row] = &[
 ];
 
 impl Row {
-    /// What this packet costs a kernel side that was loaded with the row's settings.
+    /// Whether a filter that knows nothing but sources does the same with this packet.
+    pub fn has_yardsticks(&self) -> bool {
+        let is_plain = *self.settings == DENY || *self.settings == DEFAULTS;
+        is_plain && self.traffic.kind != Kind::Leaves
+    }
+
+    /// Whether guard drops it since its source is denied.
+    pub fn is_denied(&self) -> bool {
+        self.traffic.reason == Reason::Deny
+    }
+
+    /// Whom such a filter has to deny.
+    pub fn denied_sources(&self) -> [&'static str; 2] {
+        if *self.settings == DENY {
+            [SOURCE_V4, SOURCE_V6]
+        } else {
+            [NEIGHBOUR_V4, NEIGHBOUR_V6]
+        }
+    }
+
+    /// What this packet costs a kernel side that was loaded with the row's settings, and each of the
+    /// yardsticks, in turn.
     pub fn measure(
         &self,
         kernel: &mut Kernel,
+        yardsticks: &[&Xdp],
         lists: &Lists,
         meter: &mut Meter,
-        scale: &Scale,
-    ) -> Result<Cost> {
-        let frame = self.frame(lists)?;
-        if self.from == From::One {
-            let [host, source] = match self.family {
-                V4 => [HOST_V4, SOURCE_V4],
-                V6 => [HOST_V6, SOURCE_V6],
-            };
-            let packet = Packet::ip(host.parse()?, source.parse()?);
-            kernel.sees_leave(&packet.tcp(PORT, 4000).flags(tcp::ACK).build())?;
-            self.shake_hands(kernel)?;
-        }
-        if self.kind == Kind::Leaves {
-            let program = kernel.departures().context("nothing sees what leaves")?;
-            return meter.leaving(program, &frame);
-        }
-        let before = counted(kernel, self.reason)?;
-        let program = kernel.program()?;
-        let cost = if self.from == From::New {
-            meter.new_sources(program, self.family, &frame)?
-        } else {
-            meter.same_source(program, &frame)?
-        };
-        let sent = scale.rounds as u64 * u64::from(scale.repeat);
-        let as_meant = counted(kernel, self.reason)? - before;
-        ensure!(
-            as_meant > sent / 2,
-            "of the {sent} packets of the row `{}` only {as_meant} were counted as {}",
-            self.name,
-            self.reason.name()
-        );
-        Ok(cost)
-    }
-
-    /// A connection between the same ends, up to where it is known to be encrypted.
-    fn shake_hands(&self, kernel: &mut Kernel) -> Result<()> {
-        const CLIENT_HELLO: &[u8] = b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03\x9a\x1f\x40\x77\x02";
-        const SERVER_HELLO: &[u8] = b"\x16\x03\x03\0\x7a\x02\0\0\x76\x03\x03\x9a\x1f\x40\x77\x02";
-        let [host, source]: [IpAddr; 2] = match self.family {
-            V4 => [HOST_V4.parse()?, SOURCE_V4.parse()?],
-            V6 => [HOST_V6.parse()?, SOURCE_V6.parse()?],
-        };
-        let client = |flags, seq, ack, payload: &[u8]| {
-            let packet = Packet::ip(source, host).tcp(4000, PORT).flags(flags);
-            packet.sequence(seq, ack).payload(payload).build()
-        };
-        let server = |flags, seq, ack, payload: &[u8]| {
-            let packet = Packet::ip(host, source).tcp(PORT, 4000).flags(flags);
-            packet.sequence(seq, ack).payload(payload).build()
-        };
-        let after = 100 + CLIENT_HELLO.len() as u32;
-        arrives(kernel, &client(tcp::SYN, 99, 0, b""))?;
-        kernel.sees_leave(&server(tcp::SYN | tcp::ACK, 199, 100, b""))?;
-        arrives(kernel, &client(tcp::ACK, 100, 200, b""))?;
-        arrives(kernel, &client(tcp::ACK, 100, 200, CLIENT_HELLO))?;
-        kernel.sees_leave(&server(tcp::ACK, 200, after, SERVER_HELLO))?;
-        // More than is sampled.
-        for _ in 0..32 {
-            arrives(
-                kernel,
-                &client(tcp::ACK, after, 216, b"\x17\x03\x03\0\x01x"),
-            )?;
-        }
-        let encrypted = kernel
-            .counters
-            .connections(0, Outcome::Encrypted, Protocol::Tls)?;
+    ) -> Result<Vec<Cost>> {
+        let traffic = &self.traffic;
+        let frame = traffic.frame(lists)?;
+        let encrypted = traffic.prepare(kernel)?;
         let is_looked_at = *self.settings != UNCHECKED;
-        let is_of_it = matches!(self.kind, Kind::Data | Kind::Leaves);
         ensure!(
-            !is_of_it || (encrypted > 0) == is_looked_at,
+            !traffic.is_ciphertext() || (encrypted > 0) == is_looked_at,
             "{encrypted} connections are encrypted, to `{}`",
             self.name
         );
-        Ok(())
-    }
-
-    fn frame(&self, lists: &Lists) -> Result<Frame> {
-        let (own, host) = match self.family {
-            V4 => (SOURCE_V4, HOST_V4),
-            V6 => (SOURCE_V6, HOST_V6),
-        };
-        let source: IpAddr = match self.from {
-            From::One | From::New => own.parse()?,
-            From::Stranger => match self.family {
-                V4 => STRANGER_V4,
-                V6 => STRANGER_V6,
-            }
-            .parse()?,
-            From::Listed => lists.address(self.family),
-            From::InListed => lists.in_prefix(self.family),
-        };
-        let host: IpAddr = host.parse().context("the host's address")?;
-        if self.kind == Kind::Leaves {
-            let packet = Packet::ip(host, source).tcp(PORT, 4000);
-            return Ok(packet.payload([0x17; 1200]).build());
+        if traffic.kind == Kind::Leaves {
+            let program = kernel.departures().context("nothing sees what leaves")?;
+            return Ok(vec![meter.leaving(program, &frame)?]);
         }
-        let packet = Packet::ip(source, host);
-        let packet = match self.kind {
-            Kind::Udp => packet.udp(4000, 9).payload([0; 18]),
-            Kind::Data => packet.tcp(4000, PORT).payload([0x17; 1200]),
-            Kind::Syn => packet.tcp(4000, PORT).flags(tcp::SYN),
-            Kind::Elsewhere => packet.tcp(4000, PORT + 1).payload([0x17; 1200]),
-            Kind::Leaves => unreachable!("made above"),
+        let before = traffic.counted(kernel)?;
+        let run = |(program, buffers)| Run {
+            program,
+            frame: &frame,
+            senders: traffic.senders(),
+            buffers,
         };
-        Ok(packet.build())
+        let guard: &Xdp = kernel.program()?;
+        let others = yardsticks.iter().map(|program| (*program, Buffers::One));
+        let runs: Vec<_> = once((guard, Buffers::Many))
+            .chain(others)
+            .map(run)
+            .collect();
+        let costs = meter.in_turn(&runs)?;
+        let as_meant = traffic.counted(kernel)? - before;
+        ensure!(
+            as_meant > meter.packets() / 2,
+            "of the {} packets of the row `{}` only {as_meant} were counted as {}",
+            meter.packets(),
+            self.name,
+            traffic.reason.name()
+        );
+        Ok(costs)
     }
-}
-
-/// Shows the kernel side a frame that arrives.
-fn arrives(kernel: &mut Kernel, frame: &[u8]) -> Result<()> {
-    let options = TestRunOptions {
-        data_in: Some(frame),
-        ..TestRunOptions::default()
-    };
-    kernel.program()?.test_run(options)?;
-    Ok(())
-}
-
-/// Packets that were counted under `reason`, whatever the verdict.
-fn counted(kernel: &Kernel, reason: Reason) -> Result<u64> {
-    let mut packets = 0;
-    for verdict in Verdict::ALL {
-        packets += kernel.counters.packets(0, verdict, reason)?.packets;
-    }
-    Ok(packets)
 }
 
 #[cfg(test)]

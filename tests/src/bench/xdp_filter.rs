@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::programs::{Xdp, loaded_programs};
+use aya::programs::{ProgramInfo, Xdp, loaded_programs};
 use aya_obj::programs::XdpAttachType;
 
 use crate::{command, link::Interface};
@@ -42,14 +42,15 @@ pub struct XdpFilter {
 impl XdpFilter {
     /// Whether its command is there.
     pub fn is_installed() -> bool {
-        let mut filter = Command::new("xdp-filter");
-        command::output(filter.arg("--version")).is_ok()
+        // It exits with an error whatever it is asked, but for work done.
+        Command::new("xdp-filter").arg("help").output().is_ok()
     }
 
     /// Attaches it in native mode, without a dispatcher before it, to deny these sources and pass
     /// everything else.
     ///
-    /// Its maps are pinned in a bpffs that nobody else sees and that is gone when this returns.
+    /// Its maps are pinned in a bpffs that nobody else sees and that is gone when this returns; so is
+    /// its lock, which two of its commands at once would stumble over.
     ///
     /// # Errors
     /// It is not installed, or the interface has no native mode or another program already.
@@ -77,12 +78,14 @@ impl XdpFilter {
         let mut programs = loaded_programs().filter_map(Result::ok);
         let info = programs.find(|program| program.id() == self.program_id);
         let info = info.context("xdp-filter is no longer loaded")?;
-        Ok(Xdp::from_program_info(
-            info,
-            "xdp-filter".into(),
-            XdpAttachType::Interface,
-        )?)
+        from_info(info)
     }
+}
+
+/// A handle of an XDP program that somebody loaded.
+pub(super) fn from_info(info: ProgramInfo) -> Result<Xdp> {
+    let attach = XdpAttachType::Interface;
+    Ok(Xdp::from_program_info(info, "program".into(), attach)?)
 }
 
 impl Drop for XdpFilter {
@@ -100,6 +103,7 @@ fn script(interface: impl Display, features: Features, denied: &[IpAddr]) -> Res
     let features = features.list();
     let mut script = format!(
         "mount -t bpf bpf /sys/fs/bpf\n\
+         mount -t tmpfs tmpfs /run\n\
          xdp-filter load {interface} --mode native --policy allow --features {features}\n"
     );
     for address in denied {

@@ -10,6 +10,10 @@ use std::{
 
 use anyhow::Result;
 use lab::{
+    bench::{
+        report::Recorder,
+        table::{Table, mebibytes},
+    },
     flood::Flood,
     frames::{Frame, tcp},
     remains::{processor_time, resident_bytes},
@@ -17,7 +21,11 @@ use lab::{
     stage::{NOBODY, SERVER, Stage},
 };
 
-use crate::{figures::Figures, subject::Bench};
+use crate::subject::{Bench, MEMORY};
+
+const SHARE: Table = Table::less("Processor time", "%");
+const EVENTS: Table = Table::neither("Processor time", "/s");
+const COLUMN: &str = "defaults";
 
 const PLAIN_PORT: u16 = 8080;
 /// Far above what is sampled of refused packets.
@@ -28,13 +36,13 @@ const BETWEEN_REQUESTS: Duration = Duration::from_millis(5);
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Shares of a core, in percent.
-pub(crate) fn measure(bench: &Bench, period: Duration, figures: &mut Figures) -> Result<()> {
+pub(crate) fn measure(bench: &Bench, period: Duration, recorder: &mut Recorder) -> Result<()> {
     let stage = &bench.stage;
     let _nginx = Nginx::start(stage.host(), &[], &[PLAIN_PORT])?;
     let mut agent = bench.start_plain()?;
     let pid = agent.server().pid();
     thread::sleep(SETTLED);
-    figures.add("processor, idle", "%", vec![share(pid, period)?]);
+    SHARE.add(recorder, "idle", COLUMN, vec![share(pid, period)?])?;
 
     let before = agent.metrics()?;
     let stop = AtomicBool::new(false);
@@ -53,15 +61,21 @@ pub(crate) fn measure(bench: &Bench, period: Duration, figures: &mut Figures) ->
         flood.wait()?;
         busy
     })?;
-    figures.add("processor, events at their cap", "%", vec![busy]);
+    SHARE.add(recorder, "events at their cap", COLUMN, vec![busy])?;
     let after = agent.metrics()?;
     for outcome in ["emitted", "suppressed", "lost"] {
         let labels = [("outcome", outcome)];
         let sum = |metrics: &lab::metrics::Metrics| metrics.sum("guard_events_total", &labels);
         let rate = (sum(&after) - sum(&before)) / (SETTLED + period).as_secs_f64();
-        figures.add(&format!("events then, {outcome}"), "/s", vec![rate]);
+        EVENTS.add(
+            recorder,
+            &format!("events {outcome} then"),
+            COLUMN,
+            vec![rate],
+        )?;
     }
-    figures.mebibytes("memory in RAM then", &[resident_bytes(pid)?]);
+    let resident = vec![mebibytes(resident_bytes(pid)?)];
+    MEMORY.add(recorder, "in RAM, events at their cap", COLUMN, resident)?;
     agent.stop()?;
     Ok(())
 }

@@ -5,40 +5,23 @@
 
 #![forbid(unsafe_code)]
 
-/// Prints a line. A reader that has read enough, such as `head`, does not end the bench halfway.
-macro_rules! say {
-    ($($text:tt)*) => {{
-        use std::io::Write as _;
-        let _ = writeln!(std::io::stdout(), $($text)*);
-    }};
-}
-
-mod figures;
 mod idle;
 mod subject;
 
-use std::{
-    fs::File,
-    io::{BufWriter, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Parser;
+use lab::bench::report::Recorder;
 
-use self::{
-    figures::Figures,
-    subject::{Bench, Lists},
-};
+use self::subject::{Bench, Lists};
 
 /// Measure what the agent takes (needs root)
 #[derive(Parser)]
 #[command(name = "agent", about, version)]
 struct Flags {
     /// Rounds of each figure, which is their median
-    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1_000))]
     rounds: u16,
     /// Seconds of each look at processor time
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=3_600))]
@@ -49,6 +32,9 @@ struct Flags {
     /// Also write every figure to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Only see that everything runs: the figures mean nothing
+    #[arg(long, hide = true)]
+    tiny: bool,
 }
 
 fn main() -> ExitCode {
@@ -66,39 +52,62 @@ fn run(flags: &Flags) -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "the bench makes network namespaces and loads eBPF programs: run it as root"
     );
+    let mut recorder = Recorder::new("agent")?;
     // Before minutes of work, not after them.
-    let json = flags.json.as_deref().map(|path| {
-        let file = File::create(path);
-        file.with_context(|| format!("cannot write {}", path.display()))
-    });
-    let json = json.transpose()?;
-    let mut figures = Figures::new(&format!(
-        "medians (least to most) of {} rounds; processor time over {} s, utime + stime; the lists are \
-         a feed of {} addresses and {} prefixes of each family, from a fixed seed",
-        flags.rounds,
-        flags.seconds,
-        flags.addresses,
-        flags.addresses / 10
-    ));
-    measure(flags, &mut figures)?;
-    if let Some(file) = json {
-        let mut file = BufWriter::new(file);
-        serde_json::to_writer_pretty(&mut file, &figures.json())
-            .map_err(std::io::Error::from)
-            .and_then(|()| writeln!(file))
-            .and_then(|()| file.flush())
-            .context("writing the figures as JSON")?;
+    if let Some(path) = &flags.json {
+        recorder.report().write(path)?;
     }
+    if flags.tiny {
+        measure(flags.rounds, 1, 1_000, &mut recorder)?;
+    } else {
+        measure(flags.rounds, flags.seconds, flags.addresses, &mut recorder)?;
+    }
+    recorder.finish(flags.json.as_deref())?;
     Ok(())
 }
 
-fn measure(flags: &Flags, figures: &mut Figures) -> Result<()> {
-    let rounds = usize::from(flags.rounds);
-    let period = Duration::from_secs(flags.seconds.into());
+fn measure(rounds: u16, seconds: u16, addresses: u32, recorder: &mut Recorder) -> Result<()> {
+    methods(rounds, seconds, addresses, recorder);
+    let (rounds, addresses) = (usize::from(rounds), addresses as usize);
     let bench = Bench::new()?;
-    for lists in [Lists::None, Lists::Long(flags.addresses as usize)] {
-        bench.starts(lists, rounds, figures)?;
-        bench.answers(lists, rounds, figures)?;
+    for lists in [Lists::None, Lists::Long(addresses)] {
+        bench.starts(lists, rounds, recorder)?;
+        bench.answers(lists, rounds, recorder)?;
     }
-    idle::measure(&bench, period, figures)
+    bench.imports(addresses, rounds, recorder)?;
+    idle::measure(&bench, Duration::from_secs(seconds.into()), recorder)
+}
+
+fn methods(rounds: u16, seconds: u16, addresses: u32, recorder: &mut Recorder) {
+    let lists = format!(
+        "The long lists are a feed of {addresses} addresses and {} prefixes of each family, from a fixed \
+         seed.",
+        addresses / 10
+    );
+    recorder.method(
+        "Starting",
+        format!(
+            "The agent itself, in a namespace of its own, {rounds} times: from its start until it is \
+             attached, as it says, and until it is ready, as one sees who waits for it; and from the \
+             signal to end until the next one, on what the first left, is ready. {lists}"
+        ),
+    );
+    recorder.method(
+        "Answering",
+        format!(
+            "From the start of a command until its end, {rounds} times; a scrape is a request of all \
+             metrics. {lists}"
+        ),
+    );
+    recorder.method(
+        "Memory",
+        "Of the agent's process, without maps of the kernel.",
+    );
+    recorder.method(
+        "Processor time",
+        format!(
+            "Of the agent's process, utime and stime, in percent of a core over {seconds} s: once with \
+             nothing to do, and once with more refused packets and requests in clear than it tells of."
+        ),
+    );
 }

@@ -8,13 +8,23 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lab::{
     agent::{Agent, Folder, LISTEN},
-    bench::lists,
+    bench::{
+        lists,
+        report::Recorder,
+        table::{Table, count, mebibytes, milliseconds},
+    },
     http,
     remains::resident_bytes,
     stage::{INTERFACE, Stage},
 };
 
-use crate::figures::Figures;
+const STARTING: Table = Table::less("Starting", "ms");
+const ANSWERING: Table = Table::less("Answering", "ms");
+const SIZE: Table = Table::less("Answering", "KiB");
+pub(crate) const MEMORY: Table = Table::less("Memory", "MiB");
+
+/// Lines of the list that is imported, at most.
+const IMPORTED: usize = 100_000;
 
 /// In the agent's folder.
 const CONFIGURATION: &str = "etc/guard.toml";
@@ -29,10 +39,10 @@ pub(crate) enum Lists {
 }
 
 impl Lists {
-    fn name(self, what: &str) -> String {
+    fn column(self) -> &'static str {
         match self {
-            Self::None => format!("{what}, defaults"),
-            Self::Long(_) => format!("{what}, long lists"),
+            Self::None => "defaults",
+            Self::Long(_) => "long lists",
         }
     }
 
@@ -76,7 +86,12 @@ impl Bench {
 
     /// Start to attached, as the agent counts it and as one who waits for it does; then a restart on
     /// what the first one left, from the signal to the end of it.
-    pub(crate) fn starts(&self, lists: Lists, rounds: usize, figures: &mut Figures) -> Result<()> {
+    pub(crate) fn starts(
+        &self,
+        lists: Lists,
+        rounds: usize,
+        recorder: &mut Recorder,
+    ) -> Result<()> {
         let (mut attached, mut ready, mut restarted) = (Vec::new(), Vec::new(), Vec::new());
         let (mut resident, mut peak) = (Vec::new(), Vec::new());
         let mut folder = lists.folder()?;
@@ -93,16 +108,26 @@ impl Bench {
             restarted.push(start.elapsed());
             folder = agent.stop()?.folder;
         }
-        figures.times(&lists.name("start to attached, as it says"), &attached);
-        figures.times(&lists.name("start to ready"), &ready);
-        figures.times(&lists.name("stop and start to ready"), &restarted);
-        figures.mebibytes(&lists.name("memory in RAM"), &resident);
-        figures.mebibytes(&lists.name("most memory in RAM so far"), &peak);
+        let column = lists.column();
+        for (row, times) in [
+            ("start to attached, as it says", &attached),
+            ("start to ready", &ready),
+            ("stop and start to ready", &restarted),
+        ] {
+            STARTING.add(recorder, row, column, milliseconds(times))?;
+        }
+        MEMORY.add(recorder, "in RAM", column, all_mebibytes(&resident))?;
+        MEMORY.add(recorder, "most in RAM so far", column, all_mebibytes(&peak))?;
         Ok(())
     }
 
     /// What it takes to answer.
-    pub(crate) fn answers(&self, lists: Lists, rounds: usize, figures: &mut Figures) -> Result<()> {
+    pub(crate) fn answers(
+        &self,
+        lists: Lists,
+        rounds: usize,
+        recorder: &mut Recorder,
+    ) -> Result<()> {
         let agent = self.start(lists.folder()?)?;
         let commands: [(&str, &[&str]); 4] = [
             ("guard reload", &["reload"]),
@@ -121,14 +146,44 @@ impl Bench {
             scraped.push(start.elapsed());
             sizes.push(answer.body.len() as u64);
         }
-        for ((name, _), times) in commands.iter().zip(&times) {
-            figures.times(&lists.name(name), times);
+        let column = lists.column();
+        for ((row, _), times) in commands.iter().zip(&times) {
+            ANSWERING.add(recorder, row, column, milliseconds(times))?;
         }
-        figures.times(&lists.name("a scrape"), &scraped);
-        figures.kibibytes(&lists.name("a scrape's size"), &sizes);
+        ANSWERING.add(recorder, "a scrape", column, milliseconds(&scraped))?;
+        let sizes = all_mebibytes(&sizes).into_iter().map(|size| size * 1024.0);
+        SIZE.add(recorder, "a scrape's size", column, sizes.collect())?;
         agent.stop()?;
         Ok(())
     }
+
+    /// What it takes to import so many addresses, at most [`IMPORTED`], into an agent that has none.
+    pub(crate) fn imports(
+        &self,
+        addresses: usize,
+        rounds: usize,
+        recorder: &mut Recorder,
+    ) -> Result<()> {
+        let addresses = addresses.min(IMPORTED);
+        let mut times = Vec::new();
+        for _ in 0..rounds {
+            let folder = Lists::None.folder()?;
+            let file = folder.join("imported");
+            lists::Lists::new(addresses / 2, 0)?.write(&file)?;
+            let agent = self.start(folder)?;
+            times.push(time_of(
+                &agent,
+                &["deny", "import", &file.to_string_lossy()],
+            )?);
+            agent.stop()?;
+        }
+        let row = format!("guard deny import, {} addresses", count(addresses / 2 * 2));
+        ANSWERING.add(recorder, &row, Lists::None.column(), milliseconds(&times))
+    }
+}
+
+fn all_mebibytes(bytes: &[u64]) -> Vec<f64> {
+    bytes.iter().copied().map(mebibytes).collect()
 }
 
 /// How long a command of an agent takes, from start to end.

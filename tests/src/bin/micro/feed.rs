@@ -1,44 +1,54 @@
 //! The time it takes to replace the lists, and to add an entry to them.
 
-use std::time::Duration;
-
 use anyhow::Result;
 use guard::kernel::Tick;
-use lab::bench::{Family, Scale, feed::Replaced, lists::Lists};
-use serde_json::{Value, json};
+use lab::bench::{
+    Family, Scale,
+    feed::Replaced,
+    lists::Lists,
+    report::Recorder,
+    table::{Table, microseconds, milliseconds},
+};
+
+const TABLE: Table = Table::less("Lists", "ms");
+const ENTRY: Table = Table::less("Lists", "µs");
 
 /// What is added.
 const ENTRIES: [(&str, Family, u8); 4] = [
-    ("an address, IPv4", Family::V4, 32),
-    ("a prefix, IPv4 /24", Family::V4, 24),
-    ("an address, IPv6", Family::V6, 128),
-    ("a prefix, IPv6 /48", Family::V6, 48),
+    ("an address added, IPv4", Family::V4, 32),
+    ("a prefix added, IPv4 /24", Family::V4, 24),
+    ("an address added, IPv6", Family::V6, 128),
+    ("a prefix added, IPv6 /48", Family::V6, 48),
 ];
 
-/// Measures and prints both.
-pub(crate) fn measure(scale: &Scale, lists: &Lists, tick: Tick) -> Result<Value> {
-    let mut replaced = Replaced::new(scale, lists, tick)?;
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    let [read, plan, kernel] = [replaced.read_in, replaced.planned_in, replaced.loaded_in].map(ms);
-    say!(
-        "{:<46} {:>9} {:>9} {:>9}",
-        "REPLACING A FEED",
-        "READ ms",
-        "PLAN ms",
-        "KERNEL ms"
+/// Measures both.
+pub(crate) fn measure(
+    scale: &Scale,
+    lists: &Lists,
+    tick: Tick,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    recorder.method(
+        TABLE.title,
+        format!(
+            "A feed of {} addresses and {} prefixes of each family, from a fixed seed, takes the \
+             place of the same before, as a reload does it; then single entries are added.",
+            scale.addresses, scale.prefixes
+        ),
     );
-    say!(
-        "{:<46} {read:>9.0} {plan:>9.0} {kernel:>9.0}",
-        "of the lists"
-    );
-    say!("");
-    say!("{:<46} {:>9}", "ADDING TO THEM", "MEDIAN ms");
-    let mut entries = Vec::new();
-    for (name, family, length) in ENTRIES {
-        let time = ms(replaced.add_one(family, length)?);
-        say!("{name:<46} {time:>9.3}");
-        entries.push(json!({ "name": name, "median_ms": time }));
+    let mut replaced = Replaced::new(scale.rounds, lists, tick)?;
+    let parts = [
+        ("replaced: file read", &replaced.read_in),
+        ("replaced: planned", &replaced.planned_in),
+        ("replaced: put in force", &replaced.loaded_in),
+        ("replaced: all of it", &replaced.whole()),
+    ];
+    for (row, times) in parts {
+        TABLE.add(recorder, row, "guard", milliseconds(times))?;
     }
-    say!("");
-    Ok(json!({ "read_ms": read, "plan_ms": plan, "kernel_ms": kernel, "entry": entries }))
+    for (row, family, length) in ENTRIES {
+        let times = replaced.add_one(family, length)?;
+        ENTRY.add(recorder, row, "guard", microseconds(&times))?;
+    }
+    Ok(())
 }

@@ -1,56 +1,58 @@
 //! Memory of the kernel side, and the time it takes to load.
 
-use std::time::Duration;
+use anyhow::Result;
+use guard::kernel::Tick;
+use lab::bench::{
+    Scale,
+    lists::Lists,
+    load::Loaded,
+    report::Recorder,
+    table::{Table, mebibytes, milliseconds},
+};
 
-use lab::bench::load::Loaded;
-use serde_json::{Map, Value, json};
+const MEMORY: Table = Table::less("Memory", "MiB");
+const LOADING: Table = Table::less("Loading", "ms");
 
 /// Maps smaller than this are not worth a line of their own.
 const SHOWN_BYTES: u64 = 64 << 10;
 
-/// Prints what the maps of each kernel side take.
-pub(crate) fn show(loaded: &[(&str, &Loaded)]) -> Value {
-    let mut figures = Vec::new();
-    say!("{:<46} {:>9}", "MEMORY OF MAPS", "KiB");
-    for (name, loaded) in loaded {
-        let all: u64 = loaded.maps.iter().map(|map| map.bytes).sum();
-        say!("{:<46} {:>9}", format!("with {name}"), kib(all));
-        let (shown, rest): (Vec<_>, Vec<_>) =
-            loaded.maps.iter().partition(|map| map.bytes >= SHOWN_BYTES);
-        for map in shown {
-            say!("  {:<44} {:>9}", map.name, kib(map.bytes));
+/// Loads guard without lists and with them, again and again.
+pub(crate) fn measure(
+    scale: &Scale,
+    lists: &Lists,
+    tick: Tick,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    recorder.method(MEMORY.title, "Of all maps, as the kernel counts it.");
+    recorder.method(
+        LOADING.title,
+        "From configuration to plan, and from plan to verified programs and filled maps.",
+    );
+    let mut times = Vec::new();
+    for (column, lists) in [("defaults", None), ("the lists", Some(lists))] {
+        let (mut planned, mut loaded) = (Vec::new(), Vec::new());
+        for round in 0..scale.rounds {
+            let side = Loaded::new("", lists, tick)?;
+            planned.push(side.planned_in);
+            loaded.push(side.loaded_in);
+            if round == 0 {
+                memory(&side, column, recorder)?;
+            }
         }
-        let bytes: u64 = rest.iter().map(|map| map.bytes).sum();
-        say!(
-            "  {:<44} {:>9}",
-            format!("{} others", rest.len()),
-            kib(bytes)
-        );
-        let maps = loaded
-            .maps
-            .iter()
-            .map(|map| (map.name.clone(), json!(map.bytes)));
-        let maps: Map<_, _> = maps.collect();
-        figures.push(json!({ "name": name, "bytes": all, "maps": maps }));
+        times.push((column, planned, loaded));
     }
-    say!("");
-    figures.into()
+    for (column, planned, loaded) in times {
+        LOADING.add(recorder, "planned", column, milliseconds(&planned))?;
+        LOADING.add(recorder, "loaded", column, milliseconds(&loaded))?;
+    }
+    Ok(())
 }
 
-fn kib(bytes: u64) -> u64 {
-    bytes.div_ceil(1 << 10)
-}
-
-/// Prints how long each took to load.
-pub(crate) fn show_time(loaded: &[(&str, &Loaded)]) -> Value {
-    let mut figures = Vec::new();
-    let ms = |time: Duration| time.as_secs_f64() * 1e3;
-    say!("{:<46} {:>9} {:>9}", "LOADING", "PLAN ms", "KERNEL ms");
-    for (name, loaded) in loaded {
-        let (plan, kernel) = (ms(loaded.planned_in), ms(loaded.loaded_in));
-        say!("{:<46} {plan:>9.0} {kernel:>9.0}", format!("with {name}"));
-        figures.push(json!({ "name": name, "plan_ms": plan, "kernel_ms": kernel }));
+fn memory(side: &Loaded, column: &str, recorder: &mut Recorder) -> Result<()> {
+    let all = vec![mebibytes(side.map_bytes())];
+    MEMORY.add(recorder, "all maps", column, all)?;
+    for map in side.maps.iter().filter(|map| map.bytes >= SHOWN_BYTES) {
+        MEMORY.add(recorder, &map.name, column, vec![mebibytes(map.bytes)])?;
     }
-    say!("");
-    figures.into()
+    Ok(())
 }

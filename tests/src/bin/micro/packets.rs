@@ -1,68 +1,151 @@
-//! Nanoseconds a packet.
+//! Nanoseconds a packet, and the programs they are spent in.
 
 use anyhow::{Context as _, Result};
+use aya::programs::Xdp;
 use guard::kernel::Tick;
 use lab::bench::{
     Scale,
     lists::Lists,
     load::Loaded,
-    meter::{Cost, Meter},
-    rows::ROWS,
+    meter::Meter,
+    report::Recorder,
+    rows::{ROWS, Row},
+    table::Table,
+    xdp_filter::XdpFilter,
+    yardsticks::Yardsticks,
 };
-use serde_json::{Value, json};
 
-/// What was measured, and what is left of it.
-pub(crate) struct Packets {
-    pub(crate) figures: Value,
-    /// The kernel side that holds the lists.
-    pub(crate) with_lists: Loaded,
-}
+const PACKETS: Table = Table::less("Nanoseconds a packet", "ns");
+const INSTRUCTIONS: Table = Table::neither("Program", "instructions");
+const BYTES: Table = Table::neither("Program", "bytes");
 
-/// Measures and prints every row.
-pub(crate) fn measure(scale: &Scale, lists: &Lists, tick: Tick) -> Result<Packets> {
+/// Measures every row, and then says what the programs are like.
+pub(crate) fn measure(
+    scale: &Scale,
+    lists: &Lists,
+    tick: Tick,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    methods(scale, recorder);
     let mut meter = Meter::new(*scale)?;
-    let (mut figures, mut with_lists) = (Vec::new(), None);
-    say!(
-        "{:<46} {:>9} {:>8} {:>8} {:>10}",
-        "PACKET",
-        "MEDIAN ns",
-        "LEAST",
-        "MOST",
-        "VERIFIED"
-    );
+    let mut programs = Vec::new();
     for rows in ROWS.chunk_by(|one, next| one.settings == next.settings) {
         let settings = rows[0].settings;
         let listed = settings.lists.then_some(lists);
         let mut loaded = Loaded::new(settings.text, listed, tick)
             .with_context(|| format!("loading guard with {}", settings.name))?;
-        let program = loaded.kernel.program()?;
-        let verified = program.info()?.verified_instruction_count().unwrap_or(0);
+        programs.push(Size::of(settings.name, loaded.kernel.program()?)?);
+        let yardsticks = yardsticks(&rows[0])?;
         for row in rows {
-            let Cost {
-                least,
-                median,
-                most,
-            } = row.measure(&mut loaded.kernel, lists, &mut meter, scale)?;
-            say!(
-                "{:<46} {median:>9.1} {least:>8.1} {most:>8.1} {verified:>10}",
-                row.name
-            );
-            figures.push(json!({
-                "name": row.name,
-                "settings": settings.name,
-                "median_ns": median,
-                "least_ns": least,
-                "most_ns": most,
-                "verified": verified,
-            }));
+            measure_row(
+                row,
+                &mut loaded,
+                yardsticks.as_ref(),
+                lists,
+                &mut meter,
+                recorder,
+            )?;
         }
-        if settings.lists {
-            with_lists = Some(loaded);
+        if let Some(yardsticks) = yardsticks {
+            for (name, program) in yardsticks.programs() {
+                let size = Size::of(name, program)?;
+                if !programs.iter().any(|known: &Size| known.row == size.row) {
+                    programs.push(size);
+                }
+            }
         }
     }
-    say!("");
-    Ok(Packets {
-        figures: figures.into(),
-        with_lists: with_lists.context("no row has the lists")?,
-    })
+    programs.iter().try_for_each(|size| size.record(recorder))
+}
+
+fn methods(scale: &Scale, recorder: &mut Recorder) {
+    recorder.method(
+        PACKETS.title,
+        format!(
+            "{} rounds of {} test-runs of the real programs, attached to nothing, on one core: thread \
+             CPU time, net of an empty XDP program that has its turn before each. In each round every \
+             column of a row has its turn.",
+            scale.rounds, scale.repeat
+        ),
+    );
+    recorder.method(
+        PACKETS.title,
+        format!(
+            "The lists are {} addresses and {} prefixes of each family, from a fixed seed. xdp-filter is \
+             that of the package xdp-tools, with the program for addresses and with the one for \
+             everything; the hash drop is an XDP program that finds the source in a hash table or passes \
+             the packet. They do the same as guard with the source, and nothing of the rest.",
+            scale.addresses, scale.prefixes
+        ),
+    );
+    if !XdpFilter::is_installed() {
+        recorder.method(
+            PACKETS.title,
+            "xdp-filter is not installed here, and left out.",
+        );
+    }
+    recorder.method(
+        INSTRUCTIONS.title,
+        "Instructions that the verifier went through, and bytes of the program as the kernel keeps it, \
+         translated and compiled.",
+    );
+}
+
+/// Where they do the same, such as the other rows with these settings do too.
+fn yardsticks(row: &Row) -> Result<Option<Yardsticks>> {
+    let denied = row.denied_sources().map(str::parse);
+    let [v4, v6] = denied;
+    if row.has_yardsticks() {
+        return Yardsticks::new(&[v4?, v6?]).map(Some);
+    }
+    Ok(None)
+}
+
+fn measure_row(
+    row: &Row,
+    loaded: &mut Loaded,
+    yardsticks: Option<&Yardsticks>,
+    lists: &Lists,
+    meter: &mut Meter,
+    recorder: &mut Recorder,
+) -> Result<()> {
+    let yardsticks = yardsticks.filter(|_| row.has_yardsticks());
+    let programs = yardsticks.map_or(&[][..], Yardsticks::programs);
+    if let Some(yardsticks) = yardsticks {
+        yardsticks.ensure_drop(&row.traffic.frame(lists)?, row.is_denied())?;
+    }
+    let others: Vec<_> = programs.iter().map(|(_, program)| program).collect();
+    let costs = row.measure(&mut loaded.kernel, &others, lists, meter)?;
+    let names = std::iter::once("guard").chain(programs.iter().map(|(name, _)| *name));
+    for (column, cost) in names.zip(costs) {
+        PACKETS.add(recorder, row.name, column, cost.samples)?;
+    }
+    Ok(())
+}
+
+/// How large a program is.
+struct Size {
+    row: String,
+    verified: u32,
+    translated: u32,
+    jitted: u32,
+}
+
+impl Size {
+    fn of(row: &str, program: &Xdp) -> Result<Self> {
+        let info = program.info()?;
+        Ok(Self {
+            row: row.to_owned(),
+            verified: info.verified_instruction_count().unwrap_or(0),
+            translated: info.size_translated().unwrap_or(0),
+            jitted: info.size_jitted(),
+        })
+    }
+
+    fn record(&self, recorder: &mut Recorder) -> Result<()> {
+        let row = &self.row;
+        INSTRUCTIONS.add(recorder, row, "verified", vec![self.verified.into()])?;
+        BYTES.add(recorder, row, "translated", vec![self.translated.into()])?;
+        BYTES.add(recorder, row, "compiled", vec![self.jitted.into()])
+    }
 }

@@ -1,0 +1,97 @@
+//! Whom guard is held against: filters that know sources and nothing else.
+
+use std::net::IpAddr;
+
+use anyhow::{Context as _, Result, ensure};
+use aya::{
+    Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions,
+    maps::{HashMap, MapData},
+    programs::Xdp,
+};
+
+use super::xdp_filter::{Features, XdpFilter};
+use crate::{Namespace, link::Cable, object};
+
+/// `XDP_DROP` and `XDP_PASS`.
+const DROP: u32 = 1;
+const PASS: u32 = 2;
+
+/// What they are called.
+const FILTERS: [(&str, Features); 2] = [
+    ("xdp-filter (ip)", Features::Addresses),
+    ("xdp-filter (all)", Features::All),
+];
+const HASH: &str = "hash drop";
+
+/// Loaded, to deny the same sources.
+pub struct Yardsticks {
+    programs: Vec<(&'static str, Xdp)>,
+    /// What holds them.
+    _hash: Ebpf,
+    _filters: Vec<XdpFilter>,
+}
+
+impl Yardsticks {
+    /// Loads them. Without xdp-filter on this machine it is left out.
+    ///
+    /// # Errors
+    /// The kernel refuses one.
+    pub fn new(denied: &[IpAddr]) -> Result<Self> {
+        let (mut programs, mut filters) = (Vec::new(), Vec::new());
+        if XdpFilter::is_installed() {
+            let namespace = Namespace::new("yardsticks")?;
+            for ((name, features), ends) in FILTERS
+                .into_iter()
+                .zip([["eth0", "eth1"], ["eth2", "eth3"]])
+            {
+                let [end, other] = ends.map(|end| (&namespace, end));
+                let (interface, _) = Cable::new(end, other).lay()?;
+                let filter = XdpFilter::load(&interface, features, denied)?;
+                programs.push((name, filter.program()?));
+                filters.push(filter);
+            }
+        }
+        let mut hash = object::load(&mut EbpfLoader::new())?;
+        for address in denied {
+            match address {
+                IpAddr::V4(address) => deny(&mut hash, "DENIED_V4", address.octets())?,
+                IpAddr::V6(address) => deny(&mut hash, "DENIED_V6", address.octets())?,
+            }
+        }
+        let info = object::xdp(&mut hash, "hash_drop")?.info()?;
+        programs.push((HASH, super::xdp_filter::from_info(info)?));
+        Ok(Self {
+            programs,
+            _hash: hash,
+            _filters: filters,
+        })
+    }
+
+    /// Their programs, by name.
+    pub fn programs(&self) -> &[(&'static str, Xdp)] {
+        &self.programs
+    }
+
+    /// Sees to it that all of them drop this frame, or that all pass it.
+    ///
+    /// # Errors
+    /// One does not.
+    pub fn ensure_drop(&self, frame: &[u8], drop: bool) -> Result<()> {
+        for (name, program) in &self.programs {
+            let options = TestRunOptions {
+                data_in: Some(frame),
+                ..TestRunOptions::default()
+            };
+            let said = program.test_run(options)?.return_value;
+            let wanted = if drop { DROP } else { PASS };
+            ensure!(said == wanted, "{name} says {said} and not {wanted}");
+        }
+        Ok(())
+    }
+}
+
+fn deny<K: Pod>(object: &mut Ebpf, map: &str, source: K) -> Result<()> {
+    let map = object.map_mut(map).with_context(|| format!("no {map}"))?;
+    let mut denied: HashMap<&mut MapData, K, u8> = map.try_into()?;
+    Ok(denied.insert(source, 1, 0)?)
+}
