@@ -23,6 +23,8 @@ const ANSWERING: Table = Table::less("Answering", "ms");
 const SIZE: Table = Table::less("Answering", "KiB");
 pub(crate) const MEMORY: Table = Table::less("Memory", "MiB");
 
+/// How long a ready agent may take to say so in its log.
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Lines of the list that is imported, at most.
 const IMPORTED: usize = 100_000;
 
@@ -99,7 +101,7 @@ impl Bench {
             let start = Instant::now();
             let mut agent = self.start(folder)?;
             ready.push(start.elapsed());
-            attached.push(said_time(&agent, "protecting")?);
+            attached.push(said_time(&mut agent, "protecting")?);
             let pid = agent.server().pid();
             resident.push(resident_bytes(pid)?);
             peak.push(peak_bytes(pid)?);
@@ -196,8 +198,10 @@ fn time_of(agent: &Agent, words: &[&str]) -> Result<Duration> {
     Ok(time)
 }
 
-/// The time in the log line with this message.
-fn said_time(agent: &Agent, message: &str) -> Result<Duration> {
+/// The time in the log line with this message, which may come a little after the agent is ready.
+fn said_time(agent: &mut Agent, message: &str) -> Result<Duration> {
+    let quoted = format!("\"{message}\"");
+    agent.server().wait_for_line(&quoted, LOG_TIMEOUT)?;
     let log = agent.log();
     let line = log.with("message", message).next();
     let line = line.with_context(|| format!("no `{message}` in {}", log.text()))?;
