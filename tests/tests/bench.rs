@@ -100,6 +100,37 @@ fn the_micro_benchmark_has_every_figure() -> Result<()> {
 }
 
 #[test]
+fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
+    let (report, _) = report_of("flood", env!("CARGO_BIN_EXE_flood"))?;
+    let dealt_with = "A flood beyond all: packets dealt with";
+    let kinds = rows(&column(&report, dealt_with, "empty XDP_DROP"));
+    assert_eq!(kinds.len(), 6);
+    for peer in [
+        "guard",
+        "xdp-filter",
+        "nft ingress",
+        "nft input",
+        "no firewall",
+    ] {
+        assert_eq!(rows(&column(&report, dealt_with, peer)), kinds, "{peer}");
+    }
+    // What nobody can list is on no list.
+    let listed = column(&report, dealt_with, "guard, deny list");
+    assert_eq!(listed.len(), 4);
+
+    let share = "nginx under a flood, HTTP/1.1: share of no flood";
+    let flood = "UDP from 1 source, 20 k/s";
+    for peer in ["guard", "xdp-filter", "nft ingress", "no firewall"] {
+        assert!(value(&report, share, flood, peer)? > 0.0, "{peer}");
+        for load in ["HTTP/1.1", "HTTP/2 over TLS"] {
+            let served = format!("nginx under a flood, {load}: requests a second");
+            assert!(value(&report, &served, "no flood", peer)? > 0.0, "{peer}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
 fn the_agents_benchmark_has_every_figure() -> Result<()> {
     let (report, printed) = report_of("agent", env!("CARGO_BIN_EXE_agent"))?;
     for column in ["defaults", "long lists"] {

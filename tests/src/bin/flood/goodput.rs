@@ -121,6 +121,7 @@ impl Under {
 /// A table about what was served.
 struct Table {
     title: &'static str,
+    method: &'static str,
     unit: &'static str,
     better: Better,
     of: fn(Served) -> f64,
@@ -129,18 +130,21 @@ struct Table {
 const TABLES: [Table; 3] = [
     Table {
         title: "requests a second",
+        method: "Of the same runs.",
         unit: "/s",
         better: Better::More,
         of: |served| served.rate,
     },
     Table {
         title: "time of the median request",
+        method: "Of the same runs. Where nothing was answered, it is how long was asked.",
         unit: "ms",
         better: Better::Less,
         of: |served| served.p50_ms,
     },
     Table {
         title: "time within which 99 of 100 are answered",
+        method: "Of the same runs. Where nothing was answered, it is how long was asked.",
         unit: "ms",
         better: Better::Less,
         of: |served| served.p99_ms,
@@ -176,6 +180,7 @@ fn record(
         })?;
         for table in &TABLES {
             let title = format!("nginx under a flood, {}: {}", load.name(), table.title);
+            recorder.method(&title, table.method);
             each(floods, |number, peer, row, column| {
                 let Some(cell) = served.get(&(number_of_load, number, peer)) else {
                     return Ok(());
@@ -193,6 +198,10 @@ fn record(
         }
     }
     let title = "nginx under a flood: the flood that was sent";
+    recorder.method(
+        title,
+        "Thousands of packets a second that the sender put on the cable, during the runs of both kinds.",
+    );
     each(floods, |number, peer, row, column| {
         match arrived.get(&(number, peer)) {
             Some(rates) if !rates.is_empty() => recorder.add(figure(
