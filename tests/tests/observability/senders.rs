@@ -1,6 +1,6 @@
 //! No sender chooses a label, and however many senders there are, the series stay as many.
 
-use std::{collections::BTreeSet, net::SocketAddr};
+use std::{collections::BTreeSet, net::SocketAddr, thread, time::Duration};
 
 use anyhow::Result;
 use lab::{
@@ -19,6 +19,9 @@ use crate::{
 
 const SEED: u64 = 0x5eed_0b5e;
 
+/// Handshakes are told of so many times a second and processor: after this there is room for others.
+const BUDGET_ANEW: Duration = Duration::from_millis(1_500);
+
 fn series(metrics: &Metrics) -> BTreeSet<Series> {
     metrics.iter().map(|(series, _)| series.clone()).collect()
 }
@@ -28,6 +31,7 @@ fn everything_hostile(site: &Site) -> Result<()> {
     let mut noise = Noise(SEED);
     hostile::requests(site, &mut noise, 60)?;
     hostile::handshakes(site, &mut noise, 12)?;
+    thread::sleep(BUDGET_ANEW);
     hostile::calls(site, &mut noise, 12)?;
     hostile::frames(site, &mut noise, 60)?;
     let listener: SocketAddr = LISTEN;
