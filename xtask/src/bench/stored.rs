@@ -94,8 +94,9 @@ fn prepare(names: &[&str]) -> Result<()> {
         _ => "bench all".to_owned(),
     };
     if names == ["micro"] {
-        workspace::demand_root(&task, "loads eBPF programs")?;
-        setup::for_build()?;
+        workspace::demand_root(&task, "makes network namespaces and loads eBPF programs")?;
+        // Among them is what guard is held against.
+        setup::for_tests()?;
         build(&["micro", "report"])
     } else {
         workspace::demand_root(&task, "makes network namespaces and loads eBPF programs")?;
