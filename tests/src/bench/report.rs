@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fs,
     path::Path,
+    process::ExitCode,
     time::{Duration, Instant},
 };
 
@@ -220,11 +221,6 @@ impl Recorder {
         })
     }
 
-    /// What was measured so far.
-    pub fn report(&self) -> &Report {
-        &self.report
-    }
-
     /// Ends the run, and writes the report to a file if one is given.
     ///
     /// # Errors
@@ -258,6 +254,41 @@ impl Report {
         text.push('\n');
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
     }
+}
+
+/// Runs a benchmark, as its program: measures, as root, and writes the report to a file if one is given.
+/// An error is printed.
+pub fn run(
+    bench: &str,
+    json: Option<&Path>,
+    measure: impl FnOnce(&mut Recorder) -> Result<()>,
+) -> ExitCode {
+    match try_to_run(bench, json, measure) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn try_to_run(
+    bench: &str,
+    json: Option<&Path>,
+    measure: impl FnOnce(&mut Recorder) -> Result<()>,
+) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the bench makes network namespaces and loads eBPF programs: run it as root"
+    );
+    let mut recorder = Recorder::new(bench)?;
+    // Before minutes of work, not after them.
+    if let Some(path) = json {
+        recorder.report.write(path)?;
+    }
+    measure(&mut recorder)?;
+    recorder.finish(json)?;
+    Ok(())
 }
 
 /// With three digits that count, as far as there are any.

@@ -10,9 +10,9 @@ mod subject;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
-use lab::bench::report::Recorder;
+use lab::bench::report::{self, Recorder};
 
 use self::subject::{Bench, Lists};
 
@@ -38,32 +38,15 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the bench makes network namespaces and loads eBPF programs: run it as root"
-    );
-    let mut recorder = Recorder::new("agent")?;
-    // Before minutes of work, not after them.
-    if let Some(path) = &flags.json {
-        recorder.report().write(path)?;
-    }
-    if flags.tiny {
-        measure(flags.rounds, 1, 1_000, &mut recorder)?;
+    let flags = Flags::parse();
+    let (seconds, addresses) = if flags.tiny {
+        (1, 1_000)
     } else {
-        measure(flags.rounds, flags.seconds, flags.addresses, &mut recorder)?;
-    }
-    recorder.finish(flags.json.as_deref())?;
-    Ok(())
+        (flags.seconds, flags.addresses)
+    };
+    report::run("agent", flags.json.as_deref(), |recorder| {
+        measure(flags.rounds, seconds, addresses, recorder)
+    })
 }
 
 fn measure(rounds: u16, seconds: u16, addresses: u32, recorder: &mut Recorder) -> Result<()> {

@@ -31,7 +31,7 @@ const PEERS: [Peer; 7] = [
     Peer::Nobody,
 ];
 
-/// Packets a second that nobody can take: more than the sender manages.
+/// Packets a second that nobody can take who looks at them.
 const TOO_MUCH: u64 = 8_000_000;
 /// Packets a second that everybody can take.
 const MODERATE: u64 = 500_000;
@@ -168,8 +168,8 @@ fn explain(recorder: &mut Recorder, scale: Scale) {
         RATE,
         format!(
             "Frames of 60 bytes, sent by the kernel itself from the first processor through a veth \
-             pair, some 8 Mpps, which is what an empty program gets at the most; the last processor receives them, on a \
-             thread of its own that goes before all else. Counted is what that has taken within {} ms, \
+             pair, some 8 Mpps, which is what an empty program gets at the most; the last processor \
+             receives them, on a thread of its own that goes before all else. Counted is what that has taken within {} ms, \
              whatever became of it. The rest is lost in the cable, whose 256 places are full; and \
              whoever is slower than the sender is slowed further by it: frames that are lost go back \
              on the lock that those of the receiver need. Who goes first changes from round to round.",

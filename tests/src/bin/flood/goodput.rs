@@ -32,14 +32,16 @@ const SETTLED: Duration = Duration::from_millis(300);
 #[derive(Clone, Copy, Debug)]
 struct Under(Option<(Kind, u64)>);
 
-/// What was served, in the order it was measured.
+/// What was served, by load, flood and peer.
 type Cells = BTreeMap<(usize, usize, usize), Vec<Served>>;
+/// Thousands of packets a second that were sent, by flood and peer.
+type Rates = BTreeMap<(usize, usize), Vec<f64>>;
 
 /// Measures all of it.
 pub(crate) fn measure(arena: &Arena, scale: Scale, recorder: &mut Recorder) -> Result<()> {
     let floods = floods(scale);
     let mut served = Cells::new();
-    let mut arrived: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
+    let mut sent = Rates::new();
     for round in 0..usize::from(scale.rounds) {
         for turn in 0..PEERS.len() {
             let which = (round + turn) % PEERS.len();
@@ -54,11 +56,11 @@ pub(crate) fn measure(arena: &Arena, scale: Scale, recorder: &mut Recorder) -> R
                 for (load, one) in all.into_iter().enumerate() {
                     served.entry((load, number, which)).or_default().push(one);
                 }
-                arrived.entry((number, which)).or_default().extend(rate);
+                sent.entry((number, which)).or_default().extend(rate);
             }
         }
     }
-    record(recorder, scale, &floods, &served, &arrived)
+    record(recorder, scale, &floods, &served, &sent)
 }
 
 fn floods(scale: Scale) -> Vec<Under> {
@@ -92,7 +94,7 @@ impl Under {
         }
     }
 
-    /// What is served under it, and how much of it arrived, in thousands of packets a second.
+    /// What is served under it, and how much of it was sent, in thousands of packets a second.
     fn serve(
         self,
         arena: &Arena,
@@ -156,7 +158,7 @@ fn record(
     scale: Scale,
     floods: &[Under],
     served: &Cells,
-    arrived: &BTreeMap<(usize, usize), Vec<f64>>,
+    sent: &Rates,
 ) -> Result<()> {
     for (number_of_load, load) in [Load::Http1, Load::Http2].into_iter().enumerate() {
         let share = format!("nginx under a flood, {}: share of no flood", load.name());
@@ -169,49 +171,37 @@ fn record(
             };
             let rates = cell.iter().zip(without);
             let samples = rates.map(|(with, without)| with.rate / without.rate * 100.0);
-            recorder.add(figure(
-                &share,
-                row,
-                column,
-                "%",
-                Better::More,
-                samples.collect(),
-            ))
+            let samples = samples.collect();
+            recorder.add(figure(&share, row, column, "%", Better::More, samples))
         })?;
         for table in &TABLES {
             let title = format!("nginx under a flood, {}: {}", load.name(), table.title);
             recorder.method(&title, table.method);
+            let (unit, better) = (table.unit, table.better);
             each(floods, |number, peer, row, column| {
                 let Some(cell) = served.get(&(number_of_load, number, peer)) else {
                     return Ok(());
                 };
                 let samples = cell.iter().map(|served| (table.of)(*served)).collect();
-                recorder.add(figure(
-                    &title,
-                    row,
-                    column,
-                    table.unit,
-                    table.better,
-                    samples,
-                ))
+                recorder.add(figure(&title, row, column, unit, better, samples))
             })?;
         }
     }
+    record_sent(recorder, floods, sent)
+}
+
+fn record_sent(recorder: &mut Recorder, floods: &[Under], sent: &Rates) -> Result<()> {
     let title = "nginx under a flood: the flood that was sent";
     recorder.method(
         title,
         "Thousands of packets a second that the sender put on the cable, during the runs of both kinds.",
     );
     each(floods, |number, peer, row, column| {
-        match arrived.get(&(number, peer)) {
-            Some(rates) if !rates.is_empty() => recorder.add(figure(
-                title,
-                row,
-                column,
-                "k/s",
-                Better::Neither,
-                rates.clone(),
-            )),
+        match sent.get(&(number, peer)) {
+            Some(rates) if !rates.is_empty() => {
+                let rates = rates.clone();
+                recorder.add(figure(title, row, column, "k/s", Better::Neither, rates))
+            }
             _ => Ok(()),
         }
     })

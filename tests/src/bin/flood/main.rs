@@ -14,9 +14,8 @@ mod sources;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::{Result, ensure};
 use clap::Parser;
-use lab::bench::report::Recorder;
+use lab::bench::report;
 
 use self::arena::Arena;
 
@@ -50,20 +49,7 @@ struct Scale {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the bench makes network namespaces and loads eBPF programs: run it as root"
-    );
+    let flags = Flags::parse();
     let scale = if flags.tiny {
         Scale {
             rounds: 1,
@@ -81,10 +67,9 @@ fn run(flags: &Flags) -> Result<()> {
             rates: &[500_000, 1_000_000],
         }
     };
-    let mut recorder = Recorder::new("flood")?;
-    let arena = Arena::new()?;
-    drops::measure(&arena, scale, &mut recorder)?;
-    goodput::measure(&arena, scale, &mut recorder)?;
-    recorder.finish(flags.json.as_deref())?;
-    Ok(())
+    report::run("flood", flags.json.as_deref(), |recorder| {
+        let arena = Arena::new()?;
+        drops::measure(&arena, scale, recorder)?;
+        goodput::measure(&arena, scale, recorder)
+    })
 }

@@ -13,10 +13,14 @@ mod stages;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use guard::kernel::Tick;
-use lab::bench::{Scale, lists::Lists, report::Recorder};
+use lab::bench::{
+    Scale,
+    lists::Lists,
+    report::{self, Recorder},
+};
 
 #[derive(Parser)]
 #[command(name = "micro", about = "Measure what guard costs", version)]
@@ -33,34 +37,16 @@ struct Flags {
 }
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the bench loads eBPF programs: run it as root"
-    );
+    let flags = Flags::parse();
     let rounds = usize::from(flags.rounds);
     let scale = if flags.tiny {
         Scale::tiny(rounds)
     } else {
         Scale::full(rounds)
     };
-    let mut recorder = Recorder::new("micro")?;
-    // Before minutes of work, not after them.
-    if let Some(path) = &flags.json {
-        recorder.report().write(path)?;
-    }
-    measure(&scale, &mut recorder)?;
-    recorder.finish(flags.json.as_deref())?;
-    Ok(())
+    report::run("micro", flags.json.as_deref(), |recorder| {
+        measure(&scale, recorder)
+    })
 }
 
 fn measure(scale: &Scale, recorder: &mut Recorder) -> Result<()> {

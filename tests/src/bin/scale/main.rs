@@ -11,14 +11,14 @@ mod sources;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Parser;
 use guard::kernel::Tick;
 use lab::bench::{
     Scale,
     curve::{self, Point},
     meter::Meter,
-    report::Recorder,
+    report::{self, Recorder},
     table::{Table, mebibytes},
 };
 
@@ -45,34 +45,16 @@ const LIMITS: &str =
     "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1G/s\" }";
 
 fn main() -> ExitCode {
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> Result<()> {
-    ensure!(
-        nix::unistd::geteuid().is_root(),
-        "the bench loads eBPF programs: run it as root"
-    );
+    let flags = Flags::parse();
     let rounds = usize::from(flags.rounds);
     let scale = if flags.tiny {
         Scale::tiny(rounds)
     } else {
         Scale::full(rounds)
     };
-    let mut recorder = Recorder::new("scale")?;
-    // Before minutes of work, not after them.
-    if let Some(path) = &flags.json {
-        recorder.report().write(path)?;
-    }
-    measure(&scale, &mut recorder)?;
-    recorder.finish(flags.json.as_deref())?;
-    Ok(())
+    report::run("scale", flags.json.as_deref(), |recorder| {
+        measure(&scale, recorder)
+    })
 }
 
 fn measure(scale: &Scale, recorder: &mut Recorder) -> Result<()> {
