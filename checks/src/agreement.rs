@@ -165,9 +165,8 @@ fn same_walk(frame: &[u8], ip: &Ip<'_>) -> Result<(), String> {
 
 fn same_tcp(frame: &[u8], ours: &Tcp, ip: &Ip<'_>) -> Result<(), String> {
     let theirs = match TcpSlice::from_slice(ip.payload) {
-        Ok(theirs) if kind(ip) == Kind::Tcp => Tcp {
-            source_port: theirs.source_port(),
-            port: theirs.destination_port(),
+        Ok(theirs) if kind(ip) == Kind::Tcp => Segment {
+            ports: (theirs.source_port(), theirs.destination_port()),
             seq: theirs.sequence_number(),
             ack: theirs.acknowledgment_number(),
             flags: theirs.slice()[13],
@@ -176,9 +175,37 @@ fn same_tcp(frame: &[u8], ours: &Tcp, ip: &Ip<'_>) -> Result<(), String> {
             payload_offset: (theirs.payload().as_ptr().addr() - frame.as_ptr().addr()) as u16,
             payload_len: theirs.payload().len() as u32,
         },
-        _ => Tcp::NONE,
+        _ => Segment::default(),
     };
-    same("TCP header", ours, &theirs)
+    same("TCP header", &Segment::of(ours), &theirs)
+}
+
+/// What is read of a TCP header, taken apart; zero where there is none.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Segment {
+    ports: (u16, u16),
+    seq: u32,
+    ack: u32,
+    flags: u8,
+    opens: bool,
+    talks: bool,
+    payload_offset: u16,
+    payload_len: u32,
+}
+
+impl Segment {
+    fn of(tcp: &Tcp) -> Self {
+        Self {
+            ports: (tcp.head.source_port(), tcp.head.port()),
+            seq: tcp.head.seq(),
+            ack: tcp.head.ack(),
+            flags: tcp.head.flags(),
+            opens: tcp.head.opens(),
+            talks: tcp.head.talks(),
+            payload_offset: tcp.payload_offset,
+            payload_len: tcp.payload_len,
+        }
+    }
 }
 
 /// Whom a host talks with when it is this frame that leaves: of packets without extension headers.

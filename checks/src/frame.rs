@@ -3,6 +3,7 @@
 use guard_common::{
     facts::{Facts, Shape},
     packet::{IpPacket, Kind, Packet, parse},
+    source,
 };
 
 use crate::agreement;
@@ -39,11 +40,12 @@ fn lies_within(frame: &[u8], packet: &IpPacket) {
 }
 
 fn says_its_facts(packet: &IpPacket) {
-    let facts = Facts::of(packet, 7);
+    let facts = Facts::of(packet, 7, [1, 2]);
     assert_eq!(facts.source(), packet.source());
     assert_eq!(facts.shape.has(Shape::TCP), packet.kind == Kind::Tcp);
     assert_eq!(facts.shape.has(Shape::FRAGMENT), packet.fragment);
     assert_eq!(facts.shape.has(Shape::LAND), packet.land);
+    assert_eq!(facts.hash, source::address(packet.source(), [1, 2]));
     assert_eq!((facts.bytes, facts.now), (packet.frame_len, 7));
 }
 

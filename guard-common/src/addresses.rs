@@ -7,7 +7,7 @@
 //! Before the lines stands a filter, small enough for the cache where they are not: of an address
 //! that has no rule it mostly says so.
 
-use crate::{source::mix, wire::RuleWord};
+use crate::{packet::Address, source, wire::RuleWord};
 
 /// IPv4 addresses in a line.
 pub const IPV4_WAYS: usize = 8;
@@ -78,7 +78,7 @@ impl Line for Ipv4Line {
 
     #[inline(always)]
     fn hash(address: u32, seed: [u64; 2]) -> u64 {
-        mix(u64::from(address) ^ seed[0])
+        source::address(Address::V4(address), seed)
     }
 
     #[inline(always)]
@@ -125,8 +125,8 @@ impl Line for Ipv6Line {
     type Key = [u64; 2];
 
     #[inline(always)]
-    fn hash([high, low]: [u64; 2], seed: [u64; 2]) -> u64 {
-        mix(mix(high ^ seed[1]) ^ low)
+    fn hash(address: [u64; 2], seed: [u64; 2]) -> u64 {
+        source::address(Address::V6(address), seed)
     }
 
     #[inline(always)]

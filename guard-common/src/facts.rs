@@ -4,7 +4,10 @@
 //! become one: what tells them apart is a word of [`Shape`], which the kernel side makes unknown to
 //! the verifier.
 
-use crate::packet::{Address, IpPacket, Kind};
+use crate::{
+    packet::{Address, IpPacket, TcpHead},
+    source,
+};
 
 /// What is known of a packet when its headers are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,16 +16,10 @@ pub struct Facts {
     pub shape: Shape,
     /// Where it says it comes from, as 16 bytes.
     address: [u64; 2],
-    /// TCP only: port it comes from, else 0.
-    pub source_port: u16,
-    /// TCP only: port it goes to, else 0.
-    pub port: u16,
-    /// TCP only: its sequence number, else 0.
-    pub seq: u32,
-    /// TCP only: what it acknowledges, else 0.
-    pub ack: u32,
-    /// TCP only: its flags, else 0.
-    pub flags: u8,
+    /// A number for that address: [`source::address`].
+    pub hash: u64,
+    /// TCP only: ports, numbers and flags, else zero.
+    pub tcp: TcpHead,
     /// A number for where it goes to.
     pub local: u32,
     /// TCP only: where its payload starts, in bytes from the start of the frame, else 0.
@@ -54,6 +51,10 @@ impl Shape {
     pub const TALKS: u32 = 32;
     /// It claims to come from where it goes to.
     pub const LAND: u32 = 64;
+    /// It comes from an IPv4 address.
+    pub const IPV4: u32 = 128;
+    /// It is neighbour discovery.
+    pub const NEIGHBOUR: u32 = 256;
 
     /// Whether it has `flag`.
     #[inline(always)]
@@ -64,32 +65,30 @@ impl Shape {
 }
 
 impl Facts {
-    /// Of a packet at tick `now`.
+    /// Of a packet at tick `now`, where addresses are hashed with this seed.
     #[inline(always)]
     #[must_use]
-    pub const fn of(packet: &IpPacket, now: u32) -> Self {
-        let kind = match packet.kind {
-            Kind::Tcp if packet.tcp.opens => Shape::TCP | Shape::OPENS,
-            Kind::Tcp if packet.tcp.talks => Shape::TCP | Shape::TALKS,
-            Kind::Tcp => Shape::TCP,
-            Kind::Udp => Shape::UDP,
-            Kind::Icmp | Kind::NeighbourDiscovery => Shape::ICMP,
-            Kind::Other => 0,
-        };
-        let tcp = &packet.tcp;
-        let fragment = if packet.fragment { Shape::FRAGMENT } else { 0 };
-        let land = if packet.land { Shape::LAND } else { 0 };
+    pub fn of(packet: &IpPacket, now: u32, seed: [u64; 2]) -> Self {
+        let head = packet.tcp.head;
+        let flags = [
+            (packet.fragment, Shape::FRAGMENT),
+            (head.opens(), Shape::OPENS),
+            (head.talks(), Shape::TALKS),
+            (packet.land, Shape::LAND),
+            (packet.is_ipv4, Shape::IPV4),
+        ];
+        let mut shape = packet.kind as u32;
+        for (is_so, flag) in flags {
+            shape |= u32::from(is_so) * flag;
+        }
         Self {
-            shape: Shape(kind | fragment | land),
+            shape: Shape(shape),
             address: packet.address,
-            source_port: tcp.source_port,
-            port: tcp.port,
-            seq: tcp.seq,
-            ack: tcp.ack,
-            flags: tcp.flags,
+            hash: source::address(packet.source(), seed),
+            tcp: head,
             local: packet.local,
-            payload_offset: tcp.payload_offset,
-            payload_len: tcp.payload_len,
+            payload_offset: packet.tcp.payload_offset,
+            payload_len: packet.tcp.payload_len,
             bytes: packet.frame_len,
             now,
         }
@@ -99,14 +98,14 @@ impl Facts {
     #[inline(always)]
     #[must_use]
     pub const fn source(&self) -> Address {
-        Address::of(self.address)
+        Address::known(self.address, self.shape.has(Shape::IPV4))
     }
 
-    /// Both ports, the source's in the high half.
+    /// A number for the TCP connection it is of: [`source::connection`].
     #[inline(always)]
     #[must_use]
-    pub const fn ports(&self) -> u32 {
-        (self.source_port as u32) << 16 | self.port as u32
+    pub const fn connection(&self) -> u64 {
+        source::connection_of(self.hash, self.local, self.tcp.ports())
     }
 
     /// The 16 bytes of that, as two words.
@@ -120,12 +119,13 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::Tcp;
+    use crate::packet::{Kind, Tcp};
 
     #[test]
     fn a_packet_is_what_its_facts_say() {
         let mut packet = IpPacket {
             address: [1, 2],
+            is_ipv4: false,
             frame_len: 60,
             fragment: true,
             land: false,
@@ -133,15 +133,19 @@ mod tests {
             kind: Kind::Udp,
             tcp: Tcp::NONE,
         };
-        let facts = Facts::of(&packet, 7);
+        let facts = Facts::of(&packet, 7, [1, 2]);
         assert_eq!(facts.source(), packet.source());
         assert_eq!(facts.shape, Shape(Shape::UDP | Shape::FRAGMENT));
         assert_eq!((facts.bytes, facts.now), (60, 7));
 
         packet.address = Address::V4(u32::MAX).words();
+        packet.is_ipv4 = true;
         packet.kind = Kind::Icmp;
-        let facts = Facts::of(&packet, 7);
+        let facts = Facts::of(&packet, 7, [1, 2]);
         assert_eq!(facts.source(), packet.source());
-        assert_eq!(facts.shape, Shape(Shape::ICMP | Shape::FRAGMENT));
+        assert_eq!(
+            facts.shape,
+            Shape(Shape::ICMP | Shape::FRAGMENT | Shape::IPV4)
+        );
     }
 }

@@ -113,8 +113,7 @@ impl Limit {
     #[inline(always)]
     #[must_use]
     pub fn charged(&self, debt: u32, units: u32) -> Option<u32> {
-        let rounding = (1 << FRACTION_BITS) - 1;
-        let cost = (u64::from(units) * self.cost + rounding) >> FRACTION_BITS;
+        let cost = rounded(u64::from(units) * self.cost);
         let debt = u64::from(debt) + cost;
         if cost != 0 && debt > u64::from(self.full) {
             None
@@ -122,6 +121,22 @@ impl Limit {
             Some(debt as u32)
         }
     }
+}
+
+/// A cost in whole units of debt.
+#[inline(always)]
+const fn rounded(cost: u64) -> u64 {
+    (cost + (1 << FRACTION_BITS) - 1) >> FRACTION_BITS
+}
+
+/// What of two limits it takes to charge a packet within a tick: [`Limit::cost`] and
+/// [`Limit::full`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tariff {
+    /// Debt of one unit, in parts of 2^-16.
+    pub costs: [u64; DEBTS],
+    /// The most debt a source may have.
+    pub full: [u32; DEBTS],
 }
 
 /// Ticks in which the largest debt there can be has leaked away, at so much a tick. From the leak as
@@ -254,6 +269,39 @@ impl Set {
             owed: pair(owed[0], owed[1]),
             costs: pair(costs[0], costs[1]),
         })
+    }
+
+    /// Charges the source `tag` a unit under each of both limits that `applies`, if it has already
+    /// been charged in tick `now`, in which its debts stand as they are: what [`Set::quote`] and
+    /// [`Quote::pay`] come to then, or the position of the first limit that would be exceeded.
+    /// Nothing where there is more to find out.
+    #[inline(always)]
+    pub fn charge_again<W: Words>(
+        &self,
+        tag: u32,
+        now: u32,
+        tariff: Tariff,
+        applies: [bool; DEBTS],
+    ) -> Option<Result<(), usize>> {
+        let begun = pair(now, tag);
+        let way = self
+            .ways
+            .iter()
+            .find(|way| way.tag_and_tick.get() == begun)?;
+        let debts = way.debts.get();
+        let debts = [debts & u64::from(u32::MAX), debts >> 32];
+        let mut costs = [0; DEBTS];
+        for i in 0..DEBTS {
+            let cost = rounded(tariff.costs[i]);
+            if applies[i] && cost != 0 {
+                if debts[i] + cost > u64::from(tariff.full[i]) {
+                    return Some(Err(i));
+                }
+                costs[i] = cost;
+            }
+        }
+        W::add(&way.debts, costs[1] << 32 | costs[0]);
+        Some(Ok(()))
     }
 
     #[inline(always)]

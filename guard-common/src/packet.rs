@@ -8,7 +8,7 @@ mod payload;
 use payload::is_extension;
 pub use payload::{Fragment, MAX_HEADERS_LEN, Payload, Walk, extensions};
 
-use crate::reason::Reason;
+use crate::{facts::Shape, reason::Reason};
 
 /// Bytes of a frame. What a network card received may lie in several buffers, of which only the
 /// first can be read directly; on some cards that one is empty.
@@ -67,6 +67,8 @@ pub enum Packet {
 pub struct IpPacket {
     /// Where it says it comes from, as 16 bytes: see [`IpPacket::source`].
     pub address: [u64; 2],
+    /// That is an IPv4 address.
+    pub is_ipv4: bool,
     /// Link-layer header and IP packet in bytes, without Ethernet padding.
     pub frame_len: u32,
     /// It is a part of a packet, the first one or a later one.
@@ -81,19 +83,20 @@ pub struct IpPacket {
     pub tcp: Tcp,
 }
 
-/// What a packet carries.
+/// What a packet carries, by its number in a [`Shape`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Kind {
     /// A TCP segment with its whole header.
-    Tcp,
+    Tcp = Shape::TCP,
     /// A UDP datagram with its whole header.
-    Udp,
+    Udp = Shape::UDP,
     /// ICMPv6 neighbour discovery (RFC 4861), sent by a neighbour: hop limit 255.
-    NeighbourDiscovery,
+    NeighbourDiscovery = Shape::ICMP | Shape::NEIGHBOUR,
     /// Any other ICMP or ICMPv6 message.
-    Icmp,
+    Icmp = Shape::ICMP,
     /// Any other protocol, and fragments that do not start a packet.
-    Other,
+    Other = 0,
 }
 
 impl IpPacket {
@@ -101,7 +104,7 @@ impl IpPacket {
     #[inline(always)]
     #[must_use]
     pub fn source(&self) -> Address {
-        Address::of(self.address)
+        Address::known(self.address, self.is_ipv4)
     }
 
     /// What follows the IP headers, with the TCP header where there is one. The packet path does
@@ -121,13 +124,7 @@ impl IpPacket {
 impl Tcp {
     /// No header.
     pub const NONE: Self = Self {
-        source_port: 0,
-        port: 0,
-        seq: 0,
-        ack: 0,
-        flags: 0,
-        opens: false,
-        talks: false,
+        head: TcpHead::NONE,
         payload_offset: 0,
         payload_len: 0,
     };
@@ -151,24 +148,89 @@ pub enum Transport {
 /// A TCP segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tcp {
-    /// Port it comes from.
-    pub source_port: u16,
-    /// Port it goes to.
-    pub port: u16,
-    /// Sequence number of the segment.
-    pub seq: u32,
-    /// What it acknowledges, if it has ACK.
-    pub ack: u32,
-    /// Its flags: [`TCP_FIN`] and so on.
-    pub flags: u8,
-    /// SYN is set and ACK is not: the start of a connection.
-    pub opens: bool,
-    /// ACK is set, and neither SYN nor RST: what an established connection sends.
-    pub talks: bool,
+    /// Ports, numbers and flags.
+    pub head: TcpHead,
     /// Payload start, in bytes from the start of the frame.
     pub payload_offset: u16,
     /// Payload bytes by the IP header.
     pub payload_len: u32,
+}
+
+/// The first 16 bytes of a TCP header, two words in the host's order: what few decisions ask for is
+/// taken out where they ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpHead([u64; 2]);
+
+impl TcpHead {
+    /// Of what is no TCP segment: all zero.
+    pub const NONE: Self = Self([0; 2]);
+
+    #[inline(always)]
+    fn of(header: &[u8; TCP_LEN]) -> Self {
+        Self([word(header, 0), word(header, 8)].map(u64::from_be))
+    }
+
+    /// Port it comes from.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source_port(self) -> u16 {
+        (self.0[0] >> 48) as u16
+    }
+
+    /// Port it goes to.
+    #[inline(always)]
+    #[must_use]
+    pub const fn port(self) -> u16 {
+        (self.0[0] >> 32) as u16
+    }
+
+    /// Both ports, the source's in the high half.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ports(self) -> u32 {
+        (self.0[0] >> 32) as u32
+    }
+
+    /// Sequence number of the segment.
+    #[inline(always)]
+    #[must_use]
+    pub const fn seq(self) -> u32 {
+        self.0[0] as u32
+    }
+
+    /// What it acknowledges, if it has ACK.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ack(self) -> u32 {
+        (self.0[1] >> 32) as u32
+    }
+
+    /// Its flags: [`TCP_FIN`] and so on.
+    #[inline(always)]
+    #[must_use]
+    pub const fn flags(self) -> u8 {
+        (self.0[1] >> 16) as u8
+    }
+
+    /// SYN is set and ACK is not: the start of a connection.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opens(self) -> bool {
+        self.flags() & (TCP_SYN | TCP_ACK) == TCP_SYN
+    }
+
+    /// ACK is set, and neither SYN nor RST: what an established connection sends.
+    #[inline(always)]
+    #[must_use]
+    pub const fn talks(self) -> bool {
+        self.flags() & (TCP_SYN | TCP_RST | TCP_ACK) == TCP_ACK
+    }
+
+    /// Bytes of the whole header, by itself.
+    #[inline(always)]
+    const fn header_len(self) -> usize {
+        (self.0[1] >> 28 & 0x0f) as usize * 4
+    }
 }
 
 /// Why a frame is not a packet any stack would take.
@@ -228,9 +290,66 @@ impl Unsound {
 /// An IP header, and what follows it.
 struct Ip {
     address: [u64; 2],
+    is_ipv4: bool,
     land: bool,
     local: u32,
     payload: Payload,
+}
+
+impl Ip {
+    /// Of the IPv4 header at `offset`, which is as long as it says, of a packet of `len` bytes.
+    #[inline(always)]
+    fn v4(header: &[u8; IPV4_LEN], offset: usize, header_len: usize, len: usize) -> Self {
+        let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
+        let destination = u32::from_ne_bytes([header[16], header[17], header[18], header[19]]);
+        Self {
+            address: Address::V4(source).words(),
+            is_ipv4: true,
+            land: source == destination,
+            local: destination,
+            payload: Payload {
+                protocol: header[9],
+                hop_limit: 0,
+                offset: offset + header_len,
+                len: len - header_len,
+                fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
+            },
+        }
+    }
+
+    /// Of the IPv6 header at `offset`, of a packet of `len` bytes.
+    #[inline(always)]
+    fn v6(header: &[u8; IPV6_LEN], offset: usize, len: usize) -> Self {
+        let (source, destination) = (ipv6_address(header, 8), ipv6_address(header, 24));
+        Self {
+            address: source,
+            is_ipv4: matches!(Address::of(source), Address::V4(_)),
+            land: source == destination,
+            local: local(destination),
+            payload: Payload {
+                protocol: header[6],
+                hop_limit: header[7],
+                offset: offset + IPV6_LEN,
+                len: len - IPV6_LEN,
+                fragment: Fragment::WHOLE,
+            },
+        }
+    }
+
+    /// The packet, by what was found behind the header.
+    #[inline(always)]
+    const fn carrying(self, kind: Kind, tcp: Tcp) -> IpPacket {
+        IpPacket {
+            address: self.address,
+            is_ipv4: self.is_ipv4,
+            frame_len: (self.payload.offset + self.payload.len) as u32,
+            fragment: self.payload.fragment.partial,
+            land: self.land,
+            local: self.local,
+            kind,
+            tcp,
+        }
+    }
 }
 
 /// Number of IPv4 among the protocols over Ethernet.
@@ -279,28 +398,72 @@ const MAX_IP_LEN: usize = 65_535;
 /// network stack itself would drop, so refusing it cannot cut anybody off.
 #[inline(always)]
 pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
+    match plain(frame) {
+        Some(packet) => Ok(Packet::Ip(packet)),
+        None => parse_any(frame),
+    }
+}
+
+/// The same for every way in which headers can be laid out.
+#[inline(always)]
+pub(crate) fn parse_any<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     let (ethertype, offset) = link(frame)?;
     let ip = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, offset)?,
         ETHERTYPE_IPV6 => ipv6(frame, offset)?,
         _ => return Ok(Packet::NotIp),
     };
-    let payload = ip.payload;
-    let frame_len = (payload.offset + payload.len) as u32;
-    let payload = Payload {
-        offset: frame.settled(payload.offset),
-        ..payload
+    let at = Payload {
+        offset: frame.settled(ip.payload.offset),
+        ..ip.payload
     };
-    let (kind, tcp) = transport(frame, payload)?;
-    Ok(Packet::Ip(IpPacket {
-        address: ip.address,
-        frame_len,
-        fragment: payload.fragment.partial,
-        land: ip.land,
-        local: ip.local,
-        kind,
-        tcp,
-    }))
+    let (kind, tcp) = transport(frame, at)?;
+    Ok(Packet::Ip(ip.carrying(kind, tcp)))
+}
+
+/// The same for nearly every packet there is, sooner: whole ones over Ethernet of TCP or UDP, with
+/// nothing optional before their ports, so every header is where it always is. Nothing where there
+/// is more to find out.
+#[inline(always)]
+pub(crate) fn plain<F: Frame + ?Sized>(frame: &F) -> Option<IpPacket> {
+    let ethernet: &[u8; ETHERNET_LEN] = frame.bytes(0)?;
+    let (ip, offset) = match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
+        ETHERTYPE_IPV4 => (plain_ipv4(frame)?, ETHERNET_LEN + IPV4_LEN),
+        ETHERTYPE_IPV6 => (plain_ipv6(frame)?, ETHERNET_LEN + IPV6_LEN),
+        _ => return None,
+    };
+    let at = Payload {
+        offset,
+        fragment: Fragment::WHOLE,
+        ..ip.payload
+    };
+    match at.protocol {
+        PROTOCOL_TCP => Some(ip.carrying(Kind::Tcp, tcp(frame, at).ok()?)),
+        PROTOCOL_UDP => Some(ip.carrying(udp(frame, at).ok()?, Tcp::NONE)),
+        _ => None,
+    }
+}
+
+#[inline(always)]
+fn plain_ipv4<F: Frame + ?Sized>(frame: &F) -> Option<Ip> {
+    let header: &[u8; IPV4_LEN] = frame.bytes(ETHERNET_LEN)?;
+    let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+    let fragment = Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]]));
+    let is_plain = header[0] == 0x45 && !fragment.partial;
+    if !is_plain || len < IPV4_LEN || ETHERNET_LEN + len > frame.linear_len() {
+        return None;
+    }
+    Some(Ip::v4(header, ETHERNET_LEN, IPV4_LEN, len))
+}
+
+#[inline(always)]
+fn plain_ipv6<F: Frame + ?Sized>(frame: &F) -> Option<Ip> {
+    let header: &[u8; IPV6_LEN] = frame.bytes(ETHERNET_LEN)?;
+    let len = IPV6_LEN + usize::from(u16::from_be_bytes([header[4], header[5]]));
+    if header[0] >> 4 != 6 || len == IPV6_LEN || ETHERNET_LEN + len > frame.linear_len() {
+        return None;
+    }
+    Some(Ip::v6(header, ETHERNET_LEN, len))
 }
 
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
@@ -338,21 +501,7 @@ fn ipv4<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     if header[0] >> 4 != 4 || header_len < IPV4_LEN || len < header_len {
         return Err(Unsound::Malformed);
     }
-    let payload = Payload {
-        protocol: header[9],
-        hop_limit: 0,
-        offset: offset + header_len,
-        len: len - header_len,
-        fragment: Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]])),
-    };
-    let source = u32::from_ne_bytes([header[12], header[13], header[14], header[15]]);
-    let destination = u32::from_ne_bytes([header[16], header[17], header[18], header[19]]);
-    Ok(Ip {
-        address: Address::V4(source).words(),
-        land: source == destination,
-        local: destination,
-        payload,
-    })
+    Ok(Ip::v4(header, offset, header_len, len))
 }
 
 #[inline(always)]
@@ -367,23 +516,11 @@ fn ipv6<F: Frame + ?Sized>(frame: &F, offset: usize) -> Result<Ip, Unsound> {
     if header[0] >> 4 != 6 || len < IPV6_LEN {
         return Err(Unsound::Malformed);
     }
-    let mut payload = Payload {
-        protocol: header[6],
-        hop_limit: header[7],
-        offset: offset + IPV6_LEN,
-        len: len - IPV6_LEN,
-        fragment: Fragment::WHOLE,
-    };
-    if is_extension(payload.protocol) {
-        payload = frame.beyond_extensions(payload)?;
+    let mut ip = Ip::v6(header, offset, len);
+    if is_extension(ip.payload.protocol) {
+        ip.payload = frame.beyond_extensions(ip.payload)?;
     }
-    let (source, destination) = (ipv6_address(header, 8), ipv6_address(header, 24));
-    Ok(Ip {
-        address: source,
-        land: source == destination,
-        local: local(destination),
-        payload,
-    })
+    Ok(ip)
 }
 
 /// Bytes of the IP packet at `offset`: what its header claims, if the frame holds that much.
@@ -410,19 +547,22 @@ pub(crate) const fn local([high, low]: [u64; 2]) -> u32 {
 /// The address at `at` as two words in network order.
 #[inline(always)]
 pub(crate) fn ipv6_address(header: &[u8; IPV6_LEN], at: usize) -> [u64; 2] {
-    let word = |at: usize| {
-        u64::from_ne_bytes([
-            header[at],
-            header[at + 1],
-            header[at + 2],
-            header[at + 3],
-            header[at + 4],
-            header[at + 5],
-            header[at + 6],
-            header[at + 7],
-        ])
-    };
-    [word(at), word(at + 8)]
+    [word(header, at), word(header, at + 8)]
+}
+
+/// Eight bytes as they stand on the wire.
+#[inline(always)]
+fn word<const N: usize>(header: &[u8; N], at: usize) -> u64 {
+    u64::from_ne_bytes([
+        header[at],
+        header[at + 1],
+        header[at + 2],
+        header[at + 3],
+        header[at + 4],
+        header[at + 5],
+        header[at + 6],
+        header[at + 7],
+    ])
 }
 
 impl Address {
@@ -440,6 +580,16 @@ impl Address {
             return Self::V4((low as u32).to_be());
         }
         Self::V6(words)
+    }
+
+    /// The same where it is known whether it is an IPv4 address.
+    #[inline(always)]
+    pub(crate) const fn known(words: [u64; 2], is_ipv4: bool) -> Self {
+        if is_ipv4 {
+            Self::V4((u64::from_be(words[1]) as u32).to_be())
+        } else {
+            Self::V6(words)
+        }
     }
 
     /// Its 16 bytes, of which [`Address::of`] makes it again.
@@ -489,8 +639,8 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
         return Err(at.fragment.cut_short());
     }
     let header: &[u8; TCP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
-    let header_len = usize::from(header[12] >> 4) * 4;
-    let flags = header[13];
+    let head = TcpHead::of(header);
+    let (header_len, flags) = (head.header_len(), head.flags());
     // Scanners send these.
     let is_impossible = flags & (TCP_SYN | TCP_ACK | TCP_RST) == 0
         || (flags & TCP_SYN != 0 && flags & (TCP_FIN | TCP_RST) != 0);
@@ -504,13 +654,7 @@ fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
         return Err(Unsound::TcpFlags);
     }
     Ok(Tcp {
-        source_port: u16::from_be_bytes([header[0], header[1]]),
-        port: u16::from_be_bytes([header[2], header[3]]),
-        seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-        ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
-        flags,
-        opens: flags & (TCP_SYN | TCP_ACK) == TCP_SYN,
-        talks: flags & (TCP_SYN | TCP_RST | TCP_ACK) == TCP_ACK,
+        head,
         payload_offset: (at.offset + header_len) as u16,
         payload_len: (at.len - header_len) as u32,
     })

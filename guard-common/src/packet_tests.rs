@@ -112,10 +112,14 @@ fn a_segment_is_what_it_says() {
     let packet = ip(&frame);
     assert_eq!(packet.source(), Address::V4(u32::from_ne_bytes(V4.0)));
     assert_eq!(packet.frame_len as usize, frame.len());
+    assert_eq!(plain(frame.as_slice()), Some(packet));
     let tcp = tcp_of(&frame);
-    assert_eq!((tcp.source_port, tcp.port, tcp.seq), (40_000, 443, 7));
     assert_eq!(
-        (tcp.payload_offset, tcp.payload_len, tcp.opens),
+        (tcp.head.source_port(), tcp.head.port(), tcp.head.seq()),
+        (40_000, 443, 7)
+    );
+    assert_eq!(
+        (tcp.payload_offset, tcp.payload_len, tcp.head.opens()),
         (54, 18, false)
     );
 }
@@ -130,7 +134,7 @@ fn only_a_syn_without_ack_opens() {
         (0x04, false),
     ] {
         let frame = with(tcp_v4(b""), FLAGS, &[flags]);
-        assert_eq!(tcp_of(&frame).opens, opens, "flags {flags:#x}");
+        assert_eq!(tcp_of(&frame).head.opens(), opens, "flags {flags:#x}");
     }
 }
 

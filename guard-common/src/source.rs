@@ -29,24 +29,39 @@ impl Slot {
     }
 }
 
+/// A number for an address.
+///
+/// It is seeded, as all that follow from it, so that nobody outside can aim two sources at one slot.
+#[inline(always)]
+#[must_use]
+pub const fn address(address: Address, seed: [u64; 2]) -> u64 {
+    match address {
+        Address::V4(word) => mix(word as u64 ^ seed[0]),
+        Address::V6([high, low]) => mix(mix(high ^ seed[1]) ^ low),
+    }
+}
+
 /// A number for whoever `address` belongs to: the IPv4 address, or the IPv6 prefix that
 /// `ipv6_mask` (two words in network order) leaves.
-///
-/// It is seeded so that nobody outside can aim two sources at one slot.
 #[inline(always)]
 #[must_use]
 pub const fn hash(address: Address, ipv6_mask: [u64; 2], seed: [u64; 2]) -> u64 {
     match address {
-        Address::V4(word) => mix(word as u64 ^ seed[0]),
-        Address::V6([high, low]) => {
-            let prefix = mix((high & ipv6_mask[0]) ^ seed[1]);
-            // A mask of /64 or shorter is a constant to the verifier, which drops this half.
-            if ipv6_mask[1] == 0 {
-                prefix
-            } else {
-                mix(prefix ^ (low & ipv6_mask[1]))
-            }
-        }
+        Address::V4(_) => self::address(address, seed),
+        Address::V6(words) => prefix(words, ipv6_mask, seed),
+    }
+}
+
+/// The same where it is known to be IPv6.
+#[inline(always)]
+#[must_use]
+pub const fn prefix([high, low]: [u64; 2], ipv6_mask: [u64; 2], seed: [u64; 2]) -> u64 {
+    let prefix = mix((high & ipv6_mask[0]) ^ seed[1]);
+    // A mask of /64 or shorter is a constant to the verifier, which drops this half.
+    if ipv6_mask[1] == 0 {
+        prefix
+    } else {
+        mix(prefix ^ (low & ipv6_mask[1]))
     }
 }
 
@@ -55,10 +70,13 @@ pub const fn hash(address: Address, ipv6_mask: [u64; 2], seed: [u64; 2]) -> u64 
 #[inline(always)]
 #[must_use]
 pub const fn connection(peer: Address, local: u32, ports: u32, seed: [u64; 2]) -> u64 {
-    let peer = match peer {
-        Address::V4(word) => mix(word as u64 ^ seed[0]),
-        Address::V6([high, low]) => mix(mix(high ^ seed[1]) ^ low),
-    };
+    connection_of(address(peer, seed), local, ports)
+}
+
+/// The same, of a peer whose [`address`] number is `peer`.
+#[inline(always)]
+#[must_use]
+pub const fn connection_of(peer: u64, local: u32, ports: u32) -> u64 {
     mix(peer ^ ((local as u64) << 32 | ports as u64)) | 1 << 32
 }
 

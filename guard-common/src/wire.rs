@@ -74,6 +74,10 @@ pub struct Settings {
     pub limit_bytes: Limit,
     /// Budgets of the whole host, by [`Budget`].
     pub budgets: [Limit; Budget::COUNT as usize],
+    /// Which kinds of packets have one whoever sends them, by the flags of [`Shape`].
+    ///
+    /// [`Shape`]: crate::facts::Shape
+    pub budgeted: u64,
     /// Packets and SYNs of an IPv4 /24 or IPv6 /48.
     pub aggregates: [Limit; DEBTS],
     /// Makes slots unpredictable from outside.
@@ -204,6 +208,7 @@ impl Settings {
         limits: [Limit::OFF; DEBTS],
         limit_bytes: Limit::OFF,
         budgets: [Limit::OFF; Budget::COUNT as usize],
+        budgeted: 0,
         aggregates: [Limit::OFF; DEBTS],
         hash_seed: [0; 2],
         ipv6_mask: [u64::MAX, 0],
@@ -572,7 +577,7 @@ impl Event {
 
 const _: () = {
     assert!(size_of::<Limit>() == 24);
-    assert!(size_of::<Settings>() == 24 * 12 + 16 * 2 + 4 * 36);
+    assert!(size_of::<Settings>() == 24 * 12 + 8 + 16 * 2 + 4 * 36);
     assert!(size_of::<Variables>() == 16);
     assert!(size_of::<Bypass>() == 8);
     assert!(size_of::<Counter>() == 16);

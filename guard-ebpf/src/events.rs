@@ -40,12 +40,12 @@ pub(crate) fn offence(frame: &XdpFrame<'_>, facts: &Facts) {
 fn describe(frame: &XdpFrame<'_>, facts: &Facts, verdict: Verdict, reason: Reason) -> Event {
     Event {
         source: address_bytes(facts.address()),
-        seq: facts.seq,
+        seq: facts.tcp.seq(),
         interface: frame.interface(),
         packet_bytes: facts.bytes,
         excerpt_len: 0,
-        source_port: facts.source_port,
-        port: facts.port,
+        source_port: facts.tcp.source_port(),
+        port: facts.tcp.port(),
         service_plus_one: 0,
         verdict: verdict as u8,
         reason: reason as u8,

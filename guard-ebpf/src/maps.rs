@@ -298,10 +298,9 @@ pub(crate) fn count_evicted(kind: Evicted) {
     }
 }
 
-/// The rule for exactly this address.
+/// The rule for exactly this address, whose number is `hash`.
 #[inline(always)]
-pub(crate) fn address_v4(source: Ipv4Word) -> RuleWord {
-    let hash = Ipv4Line::hash(source, settings::hash_seed());
+pub(crate) fn address_v4(source: Ipv4Word, hash: u64) -> RuleWord {
     let filter = FILTER_V4.get(hash as u32 & settings::filter_mask_v4());
     if !filter.is_some_and(|word| word.may_hold(hash)) {
         return RuleWord::NONE;
@@ -311,8 +310,7 @@ pub(crate) fn address_v4(source: Ipv4Word) -> RuleWord {
 }
 
 #[inline(always)]
-pub(crate) fn address_v6(source: [u64; 2]) -> RuleWord {
-    let hash = Ipv6Line::hash(source, settings::hash_seed());
+pub(crate) fn address_v6(source: [u64; 2], hash: u64) -> RuleWord {
     let filter = FILTER_V6.get(hash as u32 & settings::filter_mask_v6());
     if !filter.is_some_and(|word| word.may_hold(hash)) {
         return RuleWord::NONE;

@@ -47,17 +47,16 @@ impl<'a> XdpFrame<'a> {
     /// Position of the interface it came in by.
     #[inline(always)]
     pub(crate) fn interface(&self) -> u32 {
-        let index = self.ctx.ingress_ifindex() as u32;
-        // One interface, the usual case, costs nothing here.
+        // One interface, the usual case, costs nothing here, nor is its device looked at.
         (1..settings::interfaces())
-            .find(|at| maps::interface_index(*at) == index)
+            .find(|at| maps::interface_index(*at) == self.ctx.ingress_ifindex() as u32)
             .unwrap_or(0)
     }
 
     /// What the decisions need of a packet, of whose layout the verifier has forgotten all.
     #[inline(always)]
     pub(crate) fn settled_facts(&self, packet: &IpPacket, now: u32) -> Facts {
-        let mut facts = Facts::of(packet, now);
+        let mut facts = Facts::of(packet, now, settings::hash_seed());
         let bytes = self.unknown(facts.bytes as usize) as u32;
         let shape = self.unknown(facts.shape.0 as usize) as u32;
         (facts.bytes, facts.shape) = (bytes, Shape(shape));
@@ -112,16 +111,17 @@ impl<'a> XdpFrame<'a> {
             (&raw mut (*hearing).segment).write(Segment {
                 hash,
                 peer: facts.address(),
-                ports: facts.ports(),
+                ports: facts.tcp.ports(),
                 seq: facts
-                    .seq
-                    .wrapping_add(u32::from(facts.flags & TCP_SYN != 0)),
-                ack: facts.ack,
+                    .tcp
+                    .seq()
+                    .wrapping_add(u32::from(facts.tcp.flags() & TCP_SYN != 0)),
+                ack: facts.tcp.ack(),
                 payload_len: facts.payload_len,
                 text_len,
                 now: facts.now,
                 service_plus_one: service.service_plus_one,
-                flags: facts.flags,
+                flags: facts.tcp.flags(),
                 by_client: by_client.into(),
                 by_host: 0,
                 interface: self.interface() as u8,

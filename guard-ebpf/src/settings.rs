@@ -4,7 +4,7 @@
 use core::ptr::{addr_of, read_volatile};
 
 use guard_common::{
-    limit::{DEBTS, Limit},
+    limit::{DEBTS, Limit, Tariff},
     offence::Patience,
     wire::{Budget, Settings},
 };
@@ -18,6 +18,16 @@ macro_rules! setting {
         // SAFETY: the static is valid, initialised and never written while the program exists.
         unsafe { read_volatile(addr_of!(SETTINGS.$($field)+)) }
     };
+}
+
+/// What a packet and a SYN cost, and how much may be owed for each; what is not limited costs
+/// nothing.
+#[inline(always)]
+pub(crate) fn tariff() -> Tariff {
+    Tariff {
+        costs: [setting!(limits[0].cost), setting!(limits[1].cost)],
+        full: [setting!(limits[0].full), setting!(limits[1].full)],
+    }
 }
 
 #[inline(always)]
@@ -36,6 +46,18 @@ pub(crate) fn limits() -> [Limit; DEBTS] {
             idle: setting!(limits[1].idle),
         },
     ]
+}
+
+/// Whether packets or SYNs of a source have a limit.
+#[inline(always)]
+pub(crate) fn limits_sources() -> bool {
+    setting!(limits[0].cost) != 0 || setting!(limits[1].cost) != 0
+}
+
+/// Whether its bytes have one.
+#[inline(always)]
+pub(crate) fn limits_bytes() -> bool {
+    setting!(limit_bytes.cost) != 0
 }
 
 #[inline(always)]
@@ -72,16 +94,31 @@ pub(crate) fn budget(budget: Budget) -> Limit {
     }
 }
 
-/// What all sources together may send that are not known.
+/// Whether the whole host has a budget of this kind.
 #[inline(always)]
-pub(crate) fn new_sources() -> Limit {
-    budget(Budget::NewSources)
+pub(crate) fn has_budget(budget: Budget) -> bool {
+    let cost = match budget {
+        Budget::Icmp => setting!(budgets[0].cost),
+        Budget::Fragments => setting!(budgets[1].cost),
+        Budget::Udp => setting!(budgets[2].cost),
+        Budget::Stray => setting!(budgets[3].cost),
+        Budget::NewSources => setting!(budgets[4].cost),
+        Budget::Answers => setting!(budgets[5].cost),
+        Budget::Administrators => setting!(budgets[6].cost),
+    };
+    cost != 0
+}
+
+/// Which kinds of packets have a budget whoever sends them, by the flags of a shape.
+#[inline(always)]
+pub(crate) fn budgeted() -> u32 {
+    setting!(budgeted) as u32
 }
 
 /// Whether a limit depends on whom the host talks with.
 #[inline(always)]
 pub(crate) fn asks_who_is_known() -> bool {
-    new_sources().is_on() || budget(Budget::Stray).is_on()
+    has_budget(Budget::NewSources) || has_budget(Budget::Stray)
 }
 
 #[inline(always)]
@@ -100,6 +137,12 @@ pub(crate) fn aggregates() -> [Limit; DEBTS] {
             idle: setting!(aggregates[1].idle),
         },
     ]
+}
+
+/// Whether networks have a limit.
+#[inline(always)]
+pub(crate) fn limits_networks() -> bool {
+    setting!(aggregates[0].cost) != 0 || setting!(aggregates[1].cost) != 0
 }
 
 #[inline(always)]

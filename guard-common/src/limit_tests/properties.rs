@@ -163,4 +163,29 @@ proptest! {
             prop_assert_eq!(send_units(&both, 9, now, &limits, units).is_ok(), expected);
         }
     }
+
+    #[test]
+    fn charging_again_in_a_tick_is_quoting_and_paying(
+        limits in [packet_limits(), packet_limits()],
+        on in [any::<bool>(), any::<bool>()],
+        sent in collection::vec((1..6_u32, 0..3_u32, any::<bool>()), 1..200),
+    ) {
+        let limits = [0, 1].map(|i| if on[i] { limits[i].limit } else { OFF });
+        let tariff = Tariff {
+            costs: limits.map(|limit| limit.cost),
+            full: limits.map(|limit| limit.full),
+        };
+        let (quoted, again) = (Set::default(), Set::default());
+        let mut now = 7;
+        for (tag, pause, opens) in sent {
+            now += pause / 2;
+            let units = [1, u32::from(opens)];
+            let expected = send_units(&quoted, tag, now, &limits, units);
+            let charged = again
+                .charge_again::<Alone>(tag, now, tariff, [true, opens])
+                .unwrap_or_else(|| send_units(&again, tag, now, &limits, units));
+            prop_assert_eq!(charged, expected);
+            prop_assert_eq!(state(&again), state(&quoted));
+        }
+    }
 }

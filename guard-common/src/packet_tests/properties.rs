@@ -235,6 +235,15 @@ proptest! {
     }
 
     #[test]
+    fn what_is_read_sooner_is_read_the_same(
+        frame in prop_oneof![broken_frames(), noise(), recipes().prop_map(|recipe| recipe.build())],
+    ) {
+        if let Some(packet) = plain(frame.as_slice()) {
+            prop_assert_eq!(parse_any(frame.as_slice()), Ok(Packet::Ip(packet)));
+        }
+    }
+
+    #[test]
     fn the_walk_in_one_word_is_the_same(frame in prop_oneof![broken_frames(), noise()]) {
         let outlined = Partly { bytes: &frame, linear: frame.len() };
         prop_assert_eq!(parse(&outlined), read(&frame));
@@ -295,10 +304,10 @@ proptest! {
         let theirs = theirs.transport.expect("a transport header");
         match (packet.transport(), theirs) {
             (Transport::Tcp(ours), TransportSlice::Tcp(theirs)) => {
-                prop_assert_eq!(ours.source_port, theirs.source_port());
-                prop_assert_eq!(ours.port, theirs.destination_port());
-                prop_assert_eq!(ours.seq, theirs.sequence_number());
-                prop_assert_eq!(ours.opens, theirs.syn());
+                prop_assert_eq!(ours.head.source_port(), theirs.source_port());
+                prop_assert_eq!(ours.head.port(), theirs.destination_port());
+                prop_assert_eq!(ours.head.seq(), theirs.sequence_number());
+                prop_assert_eq!(ours.head.opens(), theirs.syn());
                 prop_assert_eq!(ours.payload_len as usize, theirs.payload().len());
                 let start = theirs.payload().as_ptr() as usize - frame.as_ptr() as usize;
                 prop_assert_eq!(usize::from(ours.payload_offset), start);

@@ -6,7 +6,7 @@ use guard_common::{
     facts::{Facts, Shape},
     packet::{TCP_FIN, TCP_RST, TCP_SYN},
     reason::Reason,
-    source::{self, Slot},
+    source::Slot,
     wire::{EventClass, ServicePort},
 };
 
@@ -36,21 +36,16 @@ pub(crate) fn check(
     let mut service = service;
     let mut by_client = true;
     if service.flags & ServicePort::CHECK == 0 && settings::checks_calls() {
-        service = maps::called_port(facts.source_port);
+        service = maps::called_port(facts.tcp.source_port());
         by_client = false;
     }
     if service.flags & ServicePort::CHECK == 0 {
         return Ok(None);
     }
-    let hash = source::connection(
-        facts.source(),
-        facts.local,
-        facts.ports(),
-        settings::hash_seed(),
-    );
+    let hash = facts.connection();
     if is_settled(
         hash,
-        facts.flags,
+        facts.tcp.flags(),
         facts.now,
         by_client && facts.payload_len != 0,
     ) {

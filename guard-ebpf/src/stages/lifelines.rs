@@ -43,10 +43,8 @@ fn is_lifeline(frame: &XdpFrame<'_>, facts: &Facts) -> bool {
     if facts.shape.has(Shape::FRAGMENT) {
         return false;
     }
-    if facts.shape.has(Shape::TALKS) && lifelines.is_ssh(facts.port) {
-        let seed = settings::hash_seed();
-        let connection = source::connection(facts.source(), facts.local, facts.ports(), seed);
-        return guard_administrator(connection, facts.seq, facts.now) != 0;
+    if facts.shape.has(Shape::TALKS) && lifelines.is_ssh(facts.tcp.port()) {
+        return guard_administrator(facts.connection(), facts.tcp.seq(), facts.now) != 0;
     }
     if !lifelines.may_hold(facts.address()) {
         return false;
@@ -54,8 +52,8 @@ fn is_lifeline(frame: &XdpFrame<'_>, facts: &Facts) -> bool {
     if facts.shape.has(Shape::UDP) {
         return guard_datagram(frame.raw(), facts.now) != 0;
     }
-    if facts.source_port == DNS_PORT && !facts.shape.has(Shape::OPENS) {
-        let (seed, ports) = (settings::hash_seed(), facts.ports());
+    if facts.tcp.source_port() == DNS_PORT && !facts.shape.has(Shape::OPENS) {
+        let (seed, ports) = (settings::hash_seed(), facts.tcp.ports());
         let asked = question(facts.source(), facts.local, ports, false, seed);
         return guard_answer(asked, facts.now) != 0;
     }

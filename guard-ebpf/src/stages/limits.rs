@@ -8,6 +8,7 @@ use core::{arch::asm, cell::Cell};
 use guard_common::{
     facts::{Facts, Shape},
     limit::{Limit, Quote, Words},
+    packet::Address,
     reason::Reason,
     source::{self, Slot, mix},
     wire::{Budget, SLOWEST_SERVICE, ServicePort},
@@ -97,29 +98,38 @@ impl Words for Atomic {
 /// What charging comes to: the number of the reason that refuses, or this.
 const WITHIN: u32 = Reason::Pass as u32;
 const ASK: u32 = 0;
+/// Flags that tell segments of no connection, of which only one is set: first segments and parts of
+/// packets are none.
+const STRAY: u32 = Shape::TCP | Shape::OPENS | Shape::FRAGMENT;
 const PAY: u32 = 1;
 
 /// Who is charged.
 #[inline(always)]
 pub(crate) fn hash_of(facts: &Facts) -> u64 {
-    source::hash(facts.source(), settings::ipv6_mask(), settings::hash_seed())
+    match facts.source() {
+        Address::V4(_) => facts.hash,
+        Address::V6(words) => source::prefix(words, settings::ipv6_mask(), settings::hash_seed()),
+    }
 }
 
 /// The host's budget for packets of this kind, if there is a limit to it.
 #[inline(always)]
 fn budget_of(facts: &Facts, is_new: bool) -> Option<Budget> {
-    let budget = if facts.shape.has(Shape::FRAGMENT) {
-        Budget::Fragments
-    } else if facts.shape.has(Shape::ICMP) {
-        Budget::Icmp
-    } else if facts.shape.has(Shape::UDP) {
-        Budget::Udp
-    } else if is_new && facts.shape.has(Shape::TCP) && !facts.shape.has(Shape::OPENS) {
+    let shape = facts.shape;
+    let budget = if shape.has(settings::budgeted()) {
+        if shape.has(Shape::FRAGMENT) {
+            Budget::Fragments
+        } else if shape.has(Shape::ICMP) {
+            Budget::Icmp
+        } else {
+            Budget::Udp
+        }
+    } else if is_new && shape.0 & STRAY == Shape::TCP {
         Budget::Stray
     } else {
         return None;
     };
-    settings::budget(budget).is_on().then_some(budget)
+    settings::has_budget(budget).then_some(budget)
 }
 
 /// Whether a [`Budget`] has room for a packet, which is charged to it when it is to `pay`. A
@@ -170,17 +180,27 @@ fn charge_source(hash: u64, facts: &Facts) -> u32 {
     let at = slot.set & settings::set_mask();
     let opens = u32::from(facts.shape.has(Shape::OPENS));
     let bytes = || {
-        if settings::limit_bytes().is_on() {
+        if settings::limits_bytes() {
             guard_bytes(at, slot.tag, facts.now, facts.bytes, PAY)
         } else {
             WITHIN
         }
     };
-    if counts_packets() {
-        charge_to(slot, facts.now, opens, bytes)
-    } else {
-        bytes()
+    if !settings::limits_sources() {
+        return bytes();
     }
+    if !settings::limits_bytes()
+        && let Some(set) = maps::sources(at)
+        && let Some(charged) = set.charge_again::<Atomic>(
+            slot.tag,
+            facts.now,
+            settings::tariff(),
+            [true, facts.shape.has(Shape::OPENS)],
+        )
+    {
+        return charged.map_or_else(over, |()| WITHIN);
+    }
+    charge_to(slot, facts.now, opens, bytes)
 }
 
 /// Charges a packet to the source in `slot` if that has room for it, and then `further` too.
@@ -199,16 +219,17 @@ fn charge_to(slot: Slot, now: u32, opens: u32, further: impl FnOnce() -> u32) ->
             }
             over
         }
-        // Packets are the first limit, SYNs the second.
-        Err(0) => Reason::LimitPackets as u32,
-        Err(_) => Reason::LimitConnections as u32,
+        Err(limit) => over(limit),
     }
 }
 
-/// Whether packets or SYNs of a source have a limit.
+/// The reason for which a packet over this limit is refused: packets are the first, SYNs the second.
 #[inline(always)]
-fn counts_packets() -> bool {
-    settings::limits().iter().any(Limit::is_on)
+fn over(limit: usize) -> u32 {
+    match limit {
+        0 => Reason::LimitPackets as u32,
+        _ => Reason::LimitConnections as u32,
+    }
 }
 
 /// The place in a set for a source that it does not know. A function of its own, since it is long
@@ -250,13 +271,13 @@ impl Further {
         let limited = service.flags & ServicePort::LIMITS != 0;
         Self {
             service_plus_one: if limited { service.service_plus_one } else { 0 },
-            new: is_new && settings::new_sources().is_on(),
+            new: is_new && settings::has_budget(Budget::NewSources),
         }
     }
 
     #[inline(always)]
     fn is_any(&self) -> bool {
-        self.new || self.service_plus_one != 0 || counts_aggregates()
+        self.new || self.service_plus_one != 0 || settings::limits_networks()
     }
 
     /// With the tick and whether the packet opens a connection, in one word.
@@ -268,16 +289,10 @@ impl Further {
     }
 }
 
-/// Whether networks have a limit.
-#[inline(always)]
-fn counts_aggregates() -> bool {
-    settings::aggregates().iter().any(Limit::is_on)
-}
-
 /// The network around a source: an IPv4 /24 or an IPv6 /48.
 #[inline(always)]
 fn network_of(facts: &Facts) -> u64 {
-    if counts_aggregates() {
+    if settings::limits_networks() {
         source::network(facts.source(), settings::hash_seed())
     } else {
         0
@@ -330,7 +345,7 @@ fn behind(packet: &Behind, pay: u32) -> u32 {
         bytes,
     } = *packet;
     let (now, service_and_opens) = (packed as u32, (packed >> 32) as u32 & 0x1_ffff);
-    if settings::limit_bytes().is_on() {
+    if settings::limits_bytes() {
         let slot = Slot::from_hash(hash);
         let over = guard_bytes(slot.set & settings::set_mask(), slot.tag, now, bytes, pay);
         if over != WITHIN {
@@ -347,7 +362,7 @@ fn behind(packet: &Behind, pay: u32) -> u32 {
             return over;
         }
     }
-    if counts_aggregates() {
+    if settings::limits_networks() {
         return guard_network(network, now, service_and_opens >> 16, pay);
     }
     WITHIN

@@ -8,7 +8,7 @@
 use guard_common::{
     facts::{Facts, Shape},
     limit::{Limit, Quote},
-    source::{self, Slot},
+    source::Slot,
 };
 
 use crate::{
@@ -28,13 +28,8 @@ pub(crate) fn note(frame: &XdpFrame<'_>, facts: &Facts, standing: Standing) {
     if !settings::bans() || standing == Standing::Allowed || !facts.shape.has(Shape::TALKS) {
         return;
     }
-    let connection = source::connection(
-        facts.source(),
-        facts.local,
-        facts.ports(),
-        settings::hash_seed(),
-    );
-    let segment = u64::from(facts.seq) << 32 | u64::from(facts.now);
+    let connection = facts.connection();
+    let segment = u64::from(facts.tcp.seq()) << 32 | u64::from(facts.now);
     if guard_offence(hash_of(facts), connection, segment, facts.bytes) != 0 {
         events::offence(frame, facts);
     }

@@ -39,14 +39,14 @@ impl Standing {
 pub(crate) fn of(facts: &Facts) -> RuleWord {
     match facts.source() {
         Address::V4(word) => {
-            let listed = maps::address_v4(word);
+            let listed = maps::address_v4(word, facts.hash);
             match half_to_ask(listed, Family::V4) {
                 0 => listed,
                 half => RuleWord(guard_prefix_v4(half, u32::from_be(word), listed.0)),
             }
         }
         Address::V6(words) => {
-            let listed = maps::address_v6(words);
+            let listed = maps::address_v6(words, facts.hash);
             let [high, low] = words.map(u64::from_be);
             match half_to_ask(listed, Family::V6) {
                 0 => listed,

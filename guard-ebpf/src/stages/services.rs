@@ -12,7 +12,7 @@ use crate::{maps, pipeline::Refused, settings};
 #[inline(always)]
 pub(crate) fn of(facts: &Facts) -> ServicePort {
     if facts.shape.has(Shape::TCP) && settings::has_services() {
-        maps::service_port(facts.port)
+        maps::service_port(facts.tcp.port())
     } else {
         ServicePort::default()
     }

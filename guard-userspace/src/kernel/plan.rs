@@ -5,6 +5,7 @@ use std::{collections::HashSet, fs, ops::RangeInclusive, sync::Arc, time::Durati
 use aya::util::online_cpus;
 use guard_common::{
     connection::talk::TALK_WAYS,
+    facts::Shape,
     limit::Limit,
     source::ipv6_mask,
     wire::{ABI_VERSION, Budget, Counter, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
@@ -108,13 +109,15 @@ impl Plan {
     /// What `config` means on a clock with this `tick`. The `hash_seed` must be unpredictable.
     #[must_use]
     pub fn new(config: &Config, tick: Tick, hash_seed: [u64; 2]) -> Self {
+        let budgets = budgets(&config.limits, tick);
         let settings = Settings {
             limits: [
                 per_packet(config.limits.packets, config.limits.burst, tick),
                 per_packet(config.limits.connections, config.limits.burst, tick),
             ],
             limit_bytes: per_byte(config.limits.bytes, config.limits.burst, tick),
-            budgets: budgets(&config.limits, tick),
+            budgets,
+            budgeted: budgeted(&budgets),
             aggregates: [
                 per_packet(config.limits.aggregate.packets, config.limits.burst, tick),
                 per_packet(
@@ -353,6 +356,18 @@ fn budgets(limits: &Limits, tick: Tick) -> [Limit; Budget::COUNT as usize] {
         Budget::Answers => fixed(ANSWERS),
         Budget::Administrators => fixed(ADMINISTRATION),
     })
+}
+
+/// Which kinds of packets have a budget whoever sends them.
+fn budgeted(budgets: &[Limit]) -> u64 {
+    let kinds = [
+        (Budget::Icmp, Shape::ICMP),
+        (Budget::Fragments, Shape::FRAGMENT),
+        (Budget::Udp, Shape::UDP),
+    ];
+    let is_on = |(budget, _): &(Budget, u32)| budgets[*budget as usize].is_on();
+    let on = kinds.into_iter().filter(is_on);
+    on.fold(0, |flags, (_, flag)| flags | u64::from(flag))
 }
 
 fn per_packet(rate: Option<Rate>, burst: Duration, tick: Tick) -> Limit {

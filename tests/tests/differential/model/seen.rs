@@ -85,8 +85,8 @@ impl Packet {
 impl Segment {
     fn new(ip: &IpPacket) -> Self {
         Self {
-            port: ip.tcp.port,
-            opens: ip.tcp.opens,
+            port: ip.tcp.head.port(),
+            opens: ip.tcp.head.opens(),
         }
     }
 }
