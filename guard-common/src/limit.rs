@@ -304,6 +304,16 @@ impl Set {
         Some(Ok(()))
     }
 
+    /// Whether the source `tag`, which is under one limit alone, may send a unit more.
+    #[inline(always)]
+    #[must_use]
+    pub fn has_room(&self, tag: u32, now: u32, limit: &Limit) -> bool {
+        self.find(tag).is_none_or(|way| {
+            let debt = limit.drained(way.debts.get() as u32, way.elapsed(now));
+            limit.charged(debt, 1).is_some()
+        })
+    }
+
     #[inline(always)]
     fn find(&self, tag: u32) -> Option<&Way> {
         self.ways
@@ -311,16 +321,20 @@ impl Set {
             .find(|way| (way.tag_and_tick.get() >> 32) as u32 == tag)
     }
 
-    /// The place of the source that owes least at tick `now`.
+    /// The place of the source that owes least at tick `now`: the first one, of several.
     #[inline(always)]
     #[must_use]
     pub fn least(&self, now: u32, limits: &[Limit; DEBTS]) -> usize {
         let mut least = 0;
-        let mut least_owed = self.ways[0].most_owed(now, limits);
-        for way in 1..WAYS {
-            let owed = self.ways[way].most_owed(now, limits);
+        let mut least_owed = u32::MAX;
+        for (at, way) in self.ways.iter().enumerate() {
+            let owed = way.most_owed(now, limits);
+            // Nobody owes less. Of a flood from ever new sources the first one is such a place.
+            if owed == 0 {
+                return at;
+            }
             if owed < least_owed {
-                (least, least_owed) = (way, owed);
+                (least, least_owed) = (at, owed);
             }
         }
         least

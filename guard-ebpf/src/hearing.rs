@@ -25,6 +25,7 @@ mod place;
 mod tell;
 
 use kernel::Kernel;
+pub(crate) use place::guard_called;
 use place::{NOWHERE, guard_place, guard_shake};
 pub(crate) use tell::expire;
 use tell::{guard_conclude, guard_sample, guard_tell, tell_request};

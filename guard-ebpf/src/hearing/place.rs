@@ -3,7 +3,7 @@
 use guard_common::{
     connection::{
         Outcome,
-        opening::Starts,
+        opening::{Openings, Starts},
         talk::{Segment, Talks, Word},
     },
     packet::{TCP_ACK, TCP_SYN},
@@ -101,6 +101,29 @@ fn greets(segment: &Segment, starts: Starts) -> Option<u64> {
     Some(if confirmed { Word::CONFIRMED } else { 0 })
 }
 
+/// A SYN of somebody who says nothing with it, to a service of the host: the sequence number from
+/// which he will speak. A function of its own, which asks no more than it has to: it is run for each
+/// packet of the most usual flood there is.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(crate) extern "C" fn guard_called(hash: u64, client: u32, now: u32) -> u32 {
+    let slot = Slot::from_hash(hash);
+    if let Some(openings) = maps::openings(slot.set) {
+        called(openings, slot, client, now);
+    }
+    0
+}
+
+/// A SYN that is not the host's.
+#[inline(always)]
+fn called(openings: &Openings, slot: Slot, client: u32, now: u32) {
+    let former = openings.find(slot.tag);
+    // A handshake that the host has answered is only over when it answers another.
+    if !former.known || former.server == 0 {
+        openings.called::<Atomic>(slot.tag, client, now);
+    }
+}
+
 /// A handshake's segment.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -115,10 +138,10 @@ pub(super) extern "C" fn guard_shake() -> u32 {
         return 0;
     };
     if segment.by_client != 0 {
-        let former = openings.find(slot.tag);
-        // A handshake that the host has answered is only over when it answers another.
-        if segment.by_host != 0 || !former.known || former.server == 0 {
+        if segment.by_host != 0 {
             openings.called::<Atomic>(slot.tag, segment.seq, segment.now);
+        } else {
+            called(openings, slot, segment.seq, segment.now);
         }
         // Only the host itself knows that what was there before is over.
         forget_former(segment, slot, Starts::default());

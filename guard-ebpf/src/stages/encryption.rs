@@ -12,7 +12,7 @@ use guard_common::{
 
 use crate::{
     events,
-    hearing::Said,
+    hearing::{Said, guard_called},
     maps,
     packet::XdpFrame,
     pipeline::{Refusal, Refused},
@@ -43,11 +43,16 @@ pub(crate) fn check(
         return Ok(None);
     }
     let hash = facts.connection();
+    let says_something = facts.payload_len != 0;
+    if by_client && facts.tcp.flags() & TCP_SYN != 0 && !says_something {
+        guard_called(hash, facts.tcp.seq().wrapping_add(1), facts.now);
+        return Ok(None);
+    }
     if is_settled(
         hash,
         facts.tcp.flags(),
         facts.now,
-        by_client && facts.payload_len != 0,
+        by_client && says_something,
     ) {
         return Ok(None);
     }

@@ -7,7 +7,7 @@ use core::{arch::asm, cell::Cell};
 
 use guard_common::{
     facts::{Facts, Shape},
-    limit::{Limit, Quote, Words},
+    limit::{Limit, Quote, Tariff, Words},
     packet::Address,
     reason::Reason,
     source::{self, Slot, mix},
@@ -34,7 +34,12 @@ pub(crate) fn charge(
     {
         return Err(Reason::LimitProtocol.into());
     }
-    let further = Further::of(service, is_new);
+    // Before what is kept of each source: of a flood from forged ones none is found there.
+    let is_gated = is_new && settings::has_budget(Budget::NewSources);
+    if is_gated && !has_room(Budget::NewSources, facts.now) {
+        return Err(Reason::NewSources.into());
+    }
+    let further = Further::of(service);
     let charged = if further.is_any() {
         guard_further(hash, network_of(facts), further.pack(facts), facts.bytes)
     } else {
@@ -42,6 +47,9 @@ pub(crate) fn charge(
     };
     if charged != WITHIN {
         return Err(Reason::known(forget(charged.into()) as u8).into());
+    }
+    if is_gated {
+        pay(Budget::NewSources, facts.now);
     }
     if let Some(budget) = budget {
         guard_budget(budget as u32, facts.now, PAY);
@@ -132,19 +140,21 @@ fn budget_of(facts: &Facts, is_new: bool) -> Option<Budget> {
     settings::has_budget(budget).then_some(budget)
 }
 
-/// Whether a [`Budget`] has room for a packet, which is charged to it when it is to `pay`. A
-/// function of its own, since the verifier would go through it for each kind.
+/// Whether a [`Budget`] but those of lifelines has room for a packet, which is charged to it when it
+/// is to `pay`. A function of its own, since the verifier would go through it for each kind.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
     const ICMP: u32 = Budget::Icmp as u32;
     const FRAGMENTS: u32 = Budget::Fragments as u32;
     const STRAY: u32 = Budget::Stray as u32;
+    const NEW_SOURCES: u32 = Budget::NewSources as u32;
 
     let budget = match budget {
         ICMP => Budget::Icmp,
         FRAGMENTS => Budget::Fragments,
         STRAY => Budget::Stray,
+        NEW_SOURCES => Budget::NewSources,
         _ => Budget::Udp,
     };
     let limits = [settings::budget(budget), Limit::OFF];
@@ -157,6 +167,28 @@ extern "C" fn guard_budget(budget: u32, now: u32, pay: u32) -> u32 {
         Err(_) => return Reason::LimitProtocol as u32,
     }
     WITHIN
+}
+
+/// Whether a budget has room for a packet.
+#[inline(always)]
+fn has_room(budget: Budget, now: u32) -> bool {
+    let limit = settings::budget(budget);
+    maps::budget(budget).is_none_or(|set| set.has_room(THE_HOST, now, &limit))
+}
+
+/// Charges a packet to a budget that had room for it.
+#[inline(always)]
+fn pay(budget: Budget, now: u32) {
+    let Limit { cost, full, .. } = settings::budget(budget);
+    let tariff = Tariff {
+        costs: [cost, 0],
+        full: [full, 0],
+    };
+    let again = maps::budget(budget)
+        .and_then(|set| set.charge_again::<Atomic>(THE_HOST, now, tariff, [true, false]));
+    if again.is_none() {
+        guard_budget(budget as u32, now, PAY);
+    }
 }
 
 /// Charges a packet to a budget that is the host's own, if that has room.
@@ -261,31 +293,27 @@ extern "C" fn guard_bytes(set: u32, tag: u32, now: u32, bytes: u32, pay: u32) ->
 struct Further {
     /// Position of the service plus one, when it has limits of its own; else 0.
     service_plus_one: u16,
-    /// The source is not known, and what such sources may send together is limited.
-    new: bool,
 }
 
 impl Further {
     #[inline(always)]
-    fn of(service: ServicePort, is_new: bool) -> Self {
+    fn of(service: ServicePort) -> Self {
         let limited = service.flags & ServicePort::LIMITS != 0;
         Self {
             service_plus_one: if limited { service.service_plus_one } else { 0 },
-            new: is_new && settings::has_budget(Budget::NewSources),
         }
     }
 
     #[inline(always)]
     fn is_any(&self) -> bool {
-        self.new || self.service_plus_one != 0 || settings::limits_networks()
+        self.service_plus_one != 0 || settings::limits_networks()
     }
 
     /// With the tick and whether the packet opens a connection, in one word.
     #[inline(always)]
     fn pack(&self, facts: &Facts) -> u64 {
         let opens = u64::from(facts.shape.has(Shape::OPENS));
-        let service = u64::from(self.service_plus_one);
-        u64::from(facts.now) | service << 32 | opens << 48 | u64::from(self.new) << 49
+        u64::from(facts.now) | u64::from(self.service_plus_one) << 32 | opens << 48
     }
 }
 
@@ -300,8 +328,8 @@ fn network_of(facts: &Facts) -> u64 {
 }
 
 /// Charges a packet that more than its source's limit applies to. `packed` is what
-/// [`Further::pack`] made. A function of its own: nothing of this concerns the packet of a known
-/// source where services and networks have no limits.
+/// [`Further::pack`] made. A function of its own: nothing of this concerns anybody where services
+/// and networks have no limits.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn guard_further(hash: u64, network: u64, packed: u64, bytes: u32) -> u32 {
@@ -317,9 +345,6 @@ extern "C" fn guard_further(hash: u64, network: u64, packed: u64, bytes: u32) ->
         let over = behind(&charged, ASK);
         if over != WITHIN {
             return over;
-        }
-        if packed >> 49 & 1 != 0 && !charge_budget(Budget::NewSources, now) {
-            return Reason::NewSources as u32;
         }
         behind(&charged, PAY);
         WITHIN

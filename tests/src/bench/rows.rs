@@ -49,6 +49,10 @@ const NO_LIMITS: Settings = settings(
     "limits = { packets = \"off\", connections = \"off\", new_sources = \"off\" }",
 );
 const LOW_LIMIT: Settings = settings("a low limit", "limits = { packets = \"1/h\" }");
+const GATED: Settings = settings(
+    "new sources over their limit",
+    "limits = { packets = \"1G/s\", connections = \"1G/s\", new_sources = \"1/h\" }",
+);
 const DENY: Settings = settings(
     "two addresses denied",
     "deny = [{ cidr = \"192.0.2.7\" }, { cidr = \"2001:db8::7\" }]",
@@ -134,6 +138,9 @@ pub const ROWS: &[Row] = &[
     row("UDP from a source not known", &DEFAULTS, V4, From::Stranger, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source", &DEFAULTS, V4, From::New, Kind::Udp, Reason::Pass),
     row("UDP, each from a new source, IPv6", &DEFAULTS, V6, From::New, Kind::Udp, Reason::Pass),
+    row("UDP, from too many new sources", &GATED, V4, From::New, Kind::Udp, Reason::NewSources),
+    row("UDP, from too many new sources, IPv6", &GATED, V6, From::New, Kind::Udp, Reason::NewSources),
+    row("SYN to a service, from too many new sources", &GATED, V4, From::New, Kind::Syn, Reason::NewSources),
     row("SYN to a service, each from a new source", &DEFAULTS, V4, From::New, Kind::Syn, Reason::Pass),
     row("TCP data to a service, check off", &UNCHECKED, V4, From::One, Kind::Data, Reason::Pass),
     row("TCP data to another port, check off", &UNCHECKED, V4, From::One, Kind::Elsewhere, Reason::Pass),
@@ -161,7 +168,7 @@ pub const ROWS: &[Row] = &[
 impl Row {
     /// Whether a filter that knows nothing but sources does the same with this packet.
     pub fn has_yardsticks(&self) -> bool {
-        let is_plain = *self.settings == DENY || *self.settings == DEFAULTS;
+        let is_plain = [DENY, DEFAULTS, GATED].contains(self.settings);
         is_plain && self.traffic.kind != Kind::Leaves
     }
 

@@ -34,12 +34,12 @@ enum Of {
     Fragments,
     Udp,
     Stray,
+    NewSources,
     Source,
     SourceBytes,
     Service,
     ServiceBytes,
     Network,
-    NewSources,
 }
 
 /// What a packet costs somebody: so many units under each limit of a ledger.
@@ -80,6 +80,11 @@ impl Limits {
             host(setup.fragments),
             host(setup.udp),
             host(setup.stray),
+            Ledger::new(
+                false,
+                [Reason::NewSources; 2],
+                vec![[packets(setup.new_sources), None]],
+            ),
             many(
                 [Reason::LimitPackets, Reason::LimitConnections],
                 vec![both(&setup.source)],
@@ -94,11 +99,6 @@ impl Limits {
                 services(&|rates| [bytes(rates.bytes), None]),
             ),
             many([Reason::LimitAggregate; 2], vec![both(&setup.network)]),
-            Ledger::new(
-                false,
-                [Reason::NewSources; 2],
-                vec![[packets(setup.new_sources), None]],
-            ),
         ];
         Self {
             ledgers,
@@ -158,6 +158,9 @@ impl Limits {
         } else if is_new && packet.segment.is_some() && !packet.opens() {
             charges.push((Of::Stray, host, [1, 0]));
         }
+        if is_new {
+            charges.push((Of::NewSources, host, [1, 0]));
+        }
         charges.push((Of::Source, at(source, 0), packets));
         charges.push((Of::SourceBytes, at(source, 0), bytes));
         if let Some(service) = service {
@@ -165,9 +168,6 @@ impl Limits {
             charges.push((Of::ServiceBytes, at(source, service), bytes));
         }
         charges.push((Of::Network, at(network(packet.source), 0), packets));
-        if is_new {
-            charges.push((Of::NewSources, host, [1, 0]));
-        }
         charges.retain(|(of, debtor, _)| {
             let [first, second] = &self.ledgers[*of as usize].laws[debtor.service];
             first.is_some() || second.is_some()
