@@ -80,7 +80,7 @@ fn refused(frame: &[u8], theirs: &Theirs<'_>) -> Result<Agreement, String> {
 fn accepted(frame: &[u8], ours: &IpPacket, theirs: &Theirs<'_>) -> Result<Agreement, String> {
     let ip = theirs.ip.as_ref().ok_or("only we find IP")?;
     same("source", &ours.source(), &ip.source)?;
-    same("land", &ours.land, &(ip.source == ip.destination))?;
+    same("land", &ours.is_land(), &(ip.source == ip.destination))?;
     if ip.claimed == 0 && frame.len() > MAX_IP_LEN {
         same("length", &(ours.frame_len as usize), &frame.len())?;
         return Ok(Agreement::Ruled(Rule::Merged));
@@ -93,19 +93,19 @@ fn accepted(frame: &[u8], ours: &IpPacket, theirs: &Theirs<'_>) -> Result<Agreem
     if let Some(rule) = Rule::of_protocol(ip) {
         return ruled(ours, rule, ip);
     }
-    same("fragment", &ours.fragment, &ip.partial)?;
-    same("kind", &ours.kind, &kind(ip))?;
+    same("fragment", &ours.is_fragment(), &ip.partial)?;
+    same("kind", &ours.kind(), &kind(ip))?;
     same_walk(frame, ip)?;
     same_tcp(frame, &ours.tcp, ip)?;
     same_departure(frame, ip)?;
-    Ok(Agreement::Read(kind_word(ours.kind)))
+    Ok(Agreement::Read(kind_word(ours.kind())))
 }
 
 /// A packet that we read otherwise, but as the rule says.
 fn ruled(ours: &IpPacket, rule: Rule, ip: &Ip<'_>) -> Result<Agreement, String> {
     if let Some(kind) = rule.kind(ip) {
-        same("fragment", &ours.fragment, &ip.partial)?;
-        same("kind", &kind_word(ours.kind), &kind_word(kind))?;
+        same("fragment", &ours.is_fragment(), &ip.partial)?;
+        same("kind", &kind_word(ours.kind()), &kind_word(kind))?;
     }
     Ok(Agreement::Ruled(rule))
 }

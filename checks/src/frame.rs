@@ -31,7 +31,7 @@ pub fn check(frame: &[u8]) {
 fn lies_within(frame: &[u8], packet: &IpPacket) {
     let end = packet.frame_len as usize;
     assert!(end <= frame.len(), "{packet:?}");
-    if packet.kind == Kind::Tcp {
+    if packet.kind() == Kind::Tcp {
         let start = usize::from(packet.tcp.payload_offset);
         assert_eq!(start + packet.tcp.payload_len as usize, end, "{packet:?}");
         // Ethernet, IPv4 and TCP without anything optional.
@@ -42,9 +42,9 @@ fn lies_within(frame: &[u8], packet: &IpPacket) {
 fn says_its_facts(packet: &IpPacket) {
     let facts = Facts::of(packet, 7, [1, 2]);
     assert_eq!(facts.source(), packet.source());
-    assert_eq!(facts.shape.has(Shape::TCP), packet.kind == Kind::Tcp);
-    assert_eq!(facts.shape.has(Shape::FRAGMENT), packet.fragment);
-    assert_eq!(facts.shape.has(Shape::LAND), packet.land);
+    assert_eq!(facts.shape.has(Shape::TCP), packet.kind() == Kind::Tcp);
+    assert_eq!(facts.shape.has(Shape::FRAGMENT), packet.is_fragment());
+    assert_eq!(facts.shape.has(Shape::LAND), packet.is_land());
     assert_eq!(facts.hash, source::address(packet.source(), [1, 2]));
     assert_eq!((facts.bytes, facts.now), (packet.frame_len, 7));
 }

@@ -5,7 +5,7 @@
 //! the verifier.
 
 use crate::{
-    packet::{Address, IpPacket, TcpHead},
+    packet::{Address, IpPacket, Kind, TcpHead},
     source,
 };
 
@@ -62,6 +62,22 @@ impl Shape {
     pub const fn has(self, flag: u32) -> bool {
         self.0 & flag != 0
     }
+
+    /// What it carries.
+    #[must_use]
+    pub const fn kind(self) -> Kind {
+        if self.has(Self::TCP) {
+            Kind::Tcp
+        } else if self.has(Self::UDP) {
+            Kind::Udp
+        } else if self.has(Self::NEIGHBOUR) {
+            Kind::NeighbourDiscovery
+        } else if self.has(Self::ICMP) {
+            Kind::Icmp
+        } else {
+            Kind::Other
+        }
+    }
 }
 
 impl Facts {
@@ -69,23 +85,11 @@ impl Facts {
     #[inline(always)]
     #[must_use]
     pub fn of(packet: &IpPacket, now: u32, seed: [u64; 2]) -> Self {
-        let head = packet.tcp.head;
-        let flags = [
-            (packet.fragment, Shape::FRAGMENT),
-            (head.opens(), Shape::OPENS),
-            (head.talks(), Shape::TALKS),
-            (packet.land, Shape::LAND),
-            (packet.is_ipv4, Shape::IPV4),
-        ];
-        let mut shape = packet.kind as u32;
-        for (is_so, flag) in flags {
-            shape |= u32::from(is_so) * flag;
-        }
         Self {
-            shape: Shape(shape),
+            shape: packet.shape,
             address: packet.address,
             hash: source::address(packet.source(), seed),
-            tcp: head,
+            tcp: packet.tcp.head,
             local: packet.local,
             payload_offset: packet.tcp.payload_offset,
             payload_len: packet.tcp.payload_len,
@@ -119,33 +123,40 @@ impl Facts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::packet::{Kind, Tcp};
+    use crate::packet::Tcp;
 
     #[test]
     fn a_packet_is_what_its_facts_say() {
         let mut packet = IpPacket {
             address: [1, 2],
-            is_ipv4: false,
+            shape: Shape(Shape::UDP | Shape::FRAGMENT),
             frame_len: 60,
-            fragment: true,
-            land: false,
             local: 0,
-            kind: Kind::Udp,
             tcp: Tcp::NONE,
         };
         let facts = Facts::of(&packet, 7, [1, 2]);
-        assert_eq!(facts.source(), packet.source());
-        assert_eq!(facts.shape, Shape(Shape::UDP | Shape::FRAGMENT));
+        assert_eq!(facts.source(), Address::V6([1, 2]));
+        assert_eq!(facts.shape.kind(), Kind::Udp);
         assert_eq!((facts.bytes, facts.now), (60, 7));
 
         packet.address = Address::V4(u32::MAX).words();
-        packet.is_ipv4 = true;
-        packet.kind = Kind::Icmp;
+        packet.shape = Shape(Shape::ICMP | Shape::IPV4);
         let facts = Facts::of(&packet, 7, [1, 2]);
-        assert_eq!(facts.source(), packet.source());
-        assert_eq!(
-            facts.shape,
-            Shape(Shape::ICMP | Shape::FRAGMENT | Shape::IPV4)
-        );
+        assert_eq!(facts.source(), Address::V4(u32::MAX));
+        assert_eq!(facts.shape.kind(), Kind::Icmp);
+    }
+
+    #[test]
+    fn a_shape_says_what_it_carries() {
+        for kind in [
+            Kind::Tcp,
+            Kind::Udp,
+            Kind::NeighbourDiscovery,
+            Kind::Icmp,
+            Kind::Other,
+        ] {
+            let all = Shape::FRAGMENT | Shape::OPENS | Shape::TALKS | Shape::LAND | Shape::IPV4;
+            assert_eq!(Shape(kind as u32 | all).kind(), kind);
+        }
     }
 }

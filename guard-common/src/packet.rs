@@ -67,18 +67,12 @@ pub enum Packet {
 pub struct IpPacket {
     /// Where it says it comes from, as 16 bytes: see [`IpPacket::source`].
     pub address: [u64; 2],
-    /// That is an IPv4 address.
-    pub is_ipv4: bool,
+    /// What it is.
+    pub shape: Shape,
     /// Link-layer header and IP packet in bytes, without Ethernet padding.
     pub frame_len: u32,
-    /// It is a part of a packet, the first one or a later one.
-    pub fragment: bool,
-    /// It claims to come from where it goes to.
-    pub land: bool,
     /// A number for where it goes to: see `local`.
     pub local: u32,
-    /// What follows the IP headers.
-    pub kind: Kind,
     /// The TCP header; [`Tcp::NONE`] where there is none. See [`IpPacket::transport`].
     pub tcp: Tcp,
 }
@@ -104,14 +98,32 @@ impl IpPacket {
     #[inline(always)]
     #[must_use]
     pub fn source(&self) -> Address {
-        Address::known(self.address, self.is_ipv4)
+        Address::known(self.address, self.shape.has(Shape::IPV4))
+    }
+
+    /// What follows the IP headers.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        self.shape.kind()
+    }
+
+    /// Whether it is a part of a packet, the first one or a later one.
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.shape.has(Shape::FRAGMENT)
+    }
+
+    /// Whether it claims to come from where it goes to.
+    #[must_use]
+    pub const fn is_land(&self) -> bool {
+        self.shape.has(Shape::LAND)
     }
 
     /// What follows the IP headers, with the TCP header where there is one. The packet path does
     /// without: the verifier minds values that only some packets have.
     #[must_use]
     pub const fn transport(&self) -> Transport {
-        match self.kind {
+        match self.kind() {
             Kind::Tcp => Transport::Tcp(self.tcp),
             Kind::Udp => Transport::Udp,
             Kind::NeighbourDiscovery => Transport::NeighbourDiscovery,
@@ -254,9 +266,10 @@ pub enum Unsound {
 }
 
 impl Unsound {
-    /// The one with this number.
+    /// The one with this number, by its place among them.
     #[inline(always)]
-    const fn numbered(number: u64) -> Self {
+    #[must_use]
+    pub const fn numbered(number: u64) -> Self {
         const OUT_OF_REACH: u64 = Unsound::OutOfReach as u64;
         const FRAGMENT: u64 = Unsound::Fragment as u64;
         const TCP_FLAGS: u64 = Unsound::TcpFlags as u64;
@@ -338,15 +351,23 @@ impl Ip {
 
     /// The packet, by what was found behind the header.
     #[inline(always)]
-    const fn carrying(self, kind: Kind, tcp: Tcp) -> IpPacket {
+    fn carrying(self, kind: Kind, tcp: Tcp) -> IpPacket {
+        let flags = [
+            (self.payload.fragment.partial, Shape::FRAGMENT),
+            (tcp.head.opens(), Shape::OPENS),
+            (tcp.head.talks(), Shape::TALKS),
+            (self.land, Shape::LAND),
+            (self.is_ipv4, Shape::IPV4),
+        ];
+        let mut shape = kind as u32;
+        for (is_so, flag) in flags {
+            shape |= u32::from(is_so) * flag;
+        }
         IpPacket {
             address: self.address,
-            is_ipv4: self.is_ipv4,
+            shape: Shape(shape),
             frame_len: (self.payload.offset + self.payload.len) as u32,
-            fragment: self.payload.fragment.partial,
-            land: self.land,
             local: self.local,
-            kind,
             tcp,
         }
     }
@@ -406,7 +427,7 @@ pub fn parse<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
 
 /// The same for every way in which headers can be laid out.
 #[inline(always)]
-pub(crate) fn parse_any<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
+pub fn parse_any<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     let (ethertype, offset) = link(frame)?;
     let ip = match ethertype {
         ETHERTYPE_IPV4 => ipv4(frame, offset)?,
@@ -425,16 +446,20 @@ pub(crate) fn parse_any<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound>
 /// nothing optional before their ports, so every header is where it always is. Nothing where there
 /// is more to find out.
 #[inline(always)]
-pub(crate) fn plain<F: Frame + ?Sized>(frame: &F) -> Option<IpPacket> {
+pub fn plain<F: Frame + ?Sized>(frame: &F) -> Option<IpPacket> {
     let ethernet: &[u8; ETHERNET_LEN] = frame.bytes(0)?;
-    let (ip, offset) = match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
-        ETHERTYPE_IPV4 => (plain_ipv4(frame)?, ETHERNET_LEN + IPV4_LEN),
-        ETHERTYPE_IPV6 => (plain_ipv6(frame)?, ETHERNET_LEN + IPV6_LEN),
-        _ => return None,
-    };
+    match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
+        ETHERTYPE_IPV4 => plain_transport(frame, plain_ipv4(frame)?, IPV4_LEN),
+        ETHERTYPE_IPV6 => plain_transport(frame, plain_ipv6(frame)?, IPV6_LEN),
+        _ => None,
+    }
+}
+
+/// What follows an IP header of this length, which follows Ethernet's.
+#[inline(always)]
+fn plain_transport<F: Frame + ?Sized>(frame: &F, ip: Ip, header_len: usize) -> Option<IpPacket> {
     let at = Payload {
-        offset,
-        fragment: Fragment::WHOLE,
+        offset: ETHERNET_LEN + header_len,
         ..ip.payload
     };
     match at.protocol {
@@ -453,7 +478,9 @@ fn plain_ipv4<F: Frame + ?Sized>(frame: &F) -> Option<Ip> {
     if !is_plain || len < IPV4_LEN || ETHERNET_LEN + len > frame.linear_len() {
         return None;
     }
-    Some(Ip::v4(header, ETHERNET_LEN, IPV4_LEN, len))
+    let mut ip = Ip::v4(header, ETHERNET_LEN, IPV4_LEN, len);
+    ip.payload.fragment = Fragment::WHOLE;
+    Some(ip)
 }
 
 #[inline(always)]

@@ -17,7 +17,7 @@ use guard_common::{
     lifeline::{Awaited, Lifelines, MAX_ADMINISTRATORS},
     limit::Set,
     offence::{Connections, Offenders},
-    packet::Address,
+    packet::{Address, IpPacket},
     ranges::{Ipv4Range, Ipv6Range, ROOTS, Root},
     source::Slot,
     talkers::{self, Pace},
@@ -227,6 +227,10 @@ static TALKER_PACE: PerCpuArray<Pace> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static HEADERS: PerCpuArray<Headers> = PerCpuArray::with_max_entries(1, 0);
 
+/// Packets whose headers are not laid out plainly. Program writes and reads.
+#[map]
+static PARSED: PerCpuArray<IpPacket> = PerCpuArray::with_max_entries(1, 0);
+
 /// Flagged and refused packets. Program writes, agent reads.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
@@ -256,6 +260,11 @@ pub(crate) fn manual_clock_ns() -> u64 {
 #[inline(always)]
 pub(crate) fn headers() -> Option<*mut Headers> {
     HEADERS.get_ptr_mut(0)
+}
+
+#[inline(always)]
+pub(crate) fn parsed() -> Option<*mut IpPacket> {
+    PARSED.get_ptr_mut(0)
 }
 
 /// Counts a packet; whether it is one that may tell who sends most.

@@ -12,7 +12,8 @@ use guard_common::{
     connection::talk::{Segment, TEXT_LEN},
     facts::{Facts, Shape},
     packet::{
-        Fragment, Frame, IpPacket, MAX_HEADERS_LEN, Payload, TCP_SYN, Unsound, Walk, extensions,
+        Fragment, Frame, IpPacket, MAX_HEADERS_LEN, Packet, Payload, TCP_SYN, Unsound, Walk,
+        extensions, parse_any, plain,
     },
     wire::ServicePort,
 };
@@ -245,6 +246,56 @@ impl Frame for Scattered<'_> {
     #[inline(always)]
     fn beyond_extensions(&self, at: Payload) -> Result<Payload, Unsound> {
         self.frame.beyond_extensions(at)
+    }
+}
+
+/// A frame's headers, from wherever in it they are. Nearly always they are where they always are, and
+/// are read there; for all else there is a function of its own.
+#[inline(always)]
+pub(crate) fn read(frame: &XdpFrame<'_>) -> Result<Packet, Unsound> {
+    if let Some(packet) = plain(frame) {
+        return Ok(Packet::Ip(packet));
+    }
+    match guard_parse(frame.raw()) {
+        NOT_IP => Ok(Packet::NotIp),
+        IP => match maps::parsed() {
+            // SAFETY: the memory is this CPU's alone, and has just been written.
+            Some(packet) => Ok(Packet::Ip(unsafe { packet.read() })),
+            None => Err(Unsound::OutOfReach),
+        },
+        unsound => Err(Unsound::numbered((unsound - UNSOUND).into())),
+    }
+}
+
+/// What [`guard_parse`] answers: neither IPv4 nor IPv6, or a packet, which it has laid down; from here
+/// on, the number of why it is none.
+const NOT_IP: u32 = 0;
+const IP: u32 = 1;
+const UNSOUND: u32 = 2;
+
+/// [`parse_any`] as a function of its own: the verifier goes through it once, and knows nothing of what
+/// comes out, so whatever the layout, all that follows is one way to it. Headers that cannot be read
+/// directly are copied.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn guard_parse(ctx: *mut xdp_md) -> u32 {
+    let ctx = XdpContext::new(ctx);
+    let frame = XdpFrame::new(&ctx);
+    let mut read = parse_any(&frame);
+    if read == Err(Unsound::OutOfReach)
+        && let Some(scattered) = Scattered::new(&frame)
+    {
+        read = parse_any(&scattered);
+    }
+    match (read, maps::parsed()) {
+        (Ok(Packet::NotIp), _) => NOT_IP,
+        (Ok(Packet::Ip(packet)), Some(place)) => {
+            // SAFETY: the memory is this CPU's alone.
+            unsafe { place.write(packet) };
+            IP
+        }
+        (Ok(Packet::Ip(_)), None) => UNSOUND,
+        (Err(unsound), _) => UNSOUND + unsound as u32,
     }
 }
 

@@ -2,15 +2,15 @@
 
 use aya_ebpf::{bindings::xdp_action, programs::XdpContext};
 use guard_common::{
-    facts::Facts,
-    packet::{Frame as _, Kind, Packet, Unsound, parse},
+    facts::{Facts, Shape},
+    packet::{Frame as _, Packet},
     reason::{Reason, Verdict},
     wire::{Counter, RuleWord, Told},
 };
 
 use crate::{
     clock, events, maps,
-    packet::{Scattered, XdpFrame},
+    packet::{XdpFrame, read},
     reset, settings,
     stages::{encryption, land, lifelines, limits, offences, rules, services},
     talkers::Counted,
@@ -77,24 +77,13 @@ fn admit(frame: &XdpFrame<'_>, facts: &Facts, rule: RuleWord) -> Result<Reason, 
     Ok(flagged.unwrap_or(standing.reason()))
 }
 
-/// The frame's headers, from wherever in it they are. Where they can be read directly, which is
-/// nearly always, nothing is copied.
-#[inline(always)]
-fn read(frame: &XdpFrame<'_>) -> Result<Packet, Unsound> {
-    let direct = parse(frame);
-    if direct != Err(Unsound::OutOfReach) {
-        return direct;
-    }
-    Scattered::new(frame).map_or(direct, |frame| parse(&frame))
-}
-
 /// Judges a frame, counts it, and says what the kernel shall do with it.
 #[inline(always)]
 pub(crate) fn run(ctx: &XdpContext) -> u32 {
     let frame = XdpFrame::new(ctx);
     let (counted, judged) = match read(&frame) {
         Ok(Packet::NotIp) => (Counted::nobodys(frame.total_len() as u32), Ok(Reason::Pass)),
-        Ok(Packet::Ip(packet)) if packet.kind == Kind::NeighbourDiscovery => {
+        Ok(Packet::Ip(packet)) if packet.shape.has(Shape::NEIGHBOUR) => {
             (Counted::nobodys(packet.frame_len), Ok(Reason::Pass))
         }
         Ok(Packet::Ip(packet)) => {

@@ -214,7 +214,7 @@ fn a_second_fragment_header_does_not_make_a_part_whole() {
         64,
         &[&part, &atomic, &tcp_header(5)],
     ));
-    assert!(packet.fragment);
+    assert!(packet.is_fragment());
     assert!(matches!(packet.transport(), Transport::Tcp(_)));
 }
 

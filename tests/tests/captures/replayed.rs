@@ -123,7 +123,7 @@ fn expected(frame: &[u8], by_loopback: bool) -> (Verdict, [Reason; 2]) {
     match parse(frame) {
         // Neighbour discovery passes always.
         Ok(Packet::Ip(packet))
-            if packet.land && !by_loopback && packet.kind != Kind::NeighbourDiscovery =>
+            if packet.is_land() && !by_loopback && packet.kind() != Kind::NeighbourDiscovery =>
         {
             (Verdict::Drop, [Reason::Land; 2])
         }

@@ -43,7 +43,7 @@ fn expected(frame: &[u8]) -> (bool, Counts) {
         Ok(Packet::Ip(packet)) => {
             let bytes = u64::from(packet.frame_len);
             // Neighbour discovery passes always.
-            if packet.land && packet.kind != Kind::NeighbourDiscovery {
+            if packet.is_land() && packet.kind() != Kind::NeighbourDiscovery {
                 return (false, counted(Verdict::Drop, Reason::Land, bytes));
             }
             pass(bytes)

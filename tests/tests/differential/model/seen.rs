@@ -52,7 +52,7 @@ impl Seen {
             Err(unsound) => (What::Unsound(unsound.reason()), whole),
             Ok(packet::Packet::NotIp) => (What::Passes, whole),
             Ok(packet::Packet::Ip(ip)) => {
-                let what = if ip.kind == Kind::NeighbourDiscovery {
+                let what = if ip.kind() == Kind::NeighbourDiscovery {
                     What::Passes
                 } else {
                     What::Packet(Packet::new(&ip))
@@ -69,10 +69,10 @@ impl Packet {
         Self {
             source: address(ip.source()),
             bytes: u64::from(ip.frame_len),
-            land: ip.land,
-            fragment: ip.fragment,
-            kind: ip.kind,
-            segment: (ip.kind == Kind::Tcp).then(|| Segment::new(ip)),
+            land: ip.is_land(),
+            fragment: ip.is_fragment(),
+            kind: ip.kind(),
+            segment: (ip.kind() == Kind::Tcp).then(|| Segment::new(ip)),
         }
     }
 
