@@ -19,12 +19,12 @@ use lab::{frames::Packet, machine};
 use crate::rig::{LEAST_LINEAR, MANUAL, Rig, packet_names};
 
 /// Instructions the verifier may walk through, all switched on.
-const MAXIMAL_BUDGET: u32 = 700_000;
+const MAXIMAL_BUDGET: u32 = 500_000;
 /// And with nothing switched on: functions are followed whether anybody calls them or not.
-const MINIMAL_BUDGET: u32 = 600_000;
+const MINIMAL_BUDGET: u32 = 350_000;
 
 /// Of the program for what leaves.
-const LEAVING_BUDGET: u32 = 650_000;
+const LEAVING_BUDGET: u32 = 500_000;
 /// Of the one that is run at start.
 const STARTING_BUDGET: u32 = 10_000;
 
