@@ -219,6 +219,7 @@ fn the_benchmark_of_scale_has_every_figure() -> Result<()> {
             counts,
             "{table}, {name}"
         );
+        assert!(report.counted.contains_key(table), "{table}: of what?");
     }
     Ok(())
 }
