@@ -108,6 +108,7 @@ fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
     for peer in [
         "guard",
         "xdp-filter",
+        "read drop",
         "nft ingress",
         "nft input",
         "no firewall",
@@ -115,8 +116,10 @@ fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
         assert_eq!(rows(&column(&report, dealt_with, peer)), kinds, "{peer}");
     }
     // What nobody can list is on no list.
-    let listed = column(&report, dealt_with, "guard, deny list");
-    assert_eq!(listed.len(), 4);
+    for peer in ["guard, deny list", "hash drop"] {
+        let listed = column(&report, dealt_with, peer);
+        assert_eq!(listed.len(), 4, "{peer}");
+    }
 
     let flood = "UDP from 1 source, 20,000/s";
     for peer in ["guard", "xdp-filter", "nft ingress", "no firewall"] {
