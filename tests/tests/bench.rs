@@ -130,6 +130,16 @@ fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
             assert!(value(&report, &served, "no flood", peer)? > 0.0, "{peer}");
         }
     }
+    for flood in ["A flood beyond all", "A moderate flood"] {
+        let profile = format!("{flood}: where the receiver's processor time goes");
+        for peer in ["guard", "xdp-filter", "hash drop", "no firewall"] {
+            let shares = column(&report, &profile, peer);
+            let whole: f64 = shares.iter().map(|figure| figure.summary().median).sum();
+            assert!((whole - 100.0).abs() < 1e-6, "{peer}: {whole} %");
+        }
+    }
+    let profile = "A flood beyond all: where the receiver's processor time goes";
+    assert!(value(&report, profile, "the program itself", "hash drop")? > 0.0);
     Ok(())
 }
 
