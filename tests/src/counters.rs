@@ -57,9 +57,33 @@ impl EmptyDrop {
     }
 }
 
+/// An XDP program that drops every IPv4 packet after it has read the source; detached when dropped.
+#[derive(Debug)]
+pub struct ReadDrop {
+    _object: Ebpf,
+}
+
+impl ReadDrop {
+    /// Attaches to the interface, natively.
+    pub fn attach(interface: &Interface) -> Result<Self> {
+        let object = attach(interface, "read_drop", XdpMode::Driver)?;
+        Ok(Self { _object: object })
+    }
+}
+
 /// Attaches a program of the lab's.
 fn attach(interface: &Interface, name: &str, mode: XdpMode) -> Result<Ebpf> {
-    let mut object = object::load(&mut EbpfLoader::new())?;
+    let object = object::load(&mut EbpfLoader::new())?;
+    attach_of(object, interface, name, mode)
+}
+
+/// Attaches a program of this object, which may have been told something before.
+pub(crate) fn attach_of(
+    mut object: Ebpf,
+    interface: &Interface,
+    name: &str,
+    mode: XdpMode,
+) -> Result<Ebpf> {
     let program = object::xdp(&mut object, name)?;
     interface.namespace().run(|| {
         program

@@ -108,6 +108,7 @@ fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
     for peer in [
         "guard",
         "xdp-filter",
+        "read drop",
         "nft ingress",
         "nft input",
         "no firewall",
@@ -115,18 +116,30 @@ fn the_benchmark_of_floods_has_every_figure() -> Result<()> {
         assert_eq!(rows(&column(&report, dealt_with, peer)), kinds, "{peer}");
     }
     // What nobody can list is on no list.
-    let listed = column(&report, dealt_with, "guard, deny list");
-    assert_eq!(listed.len(), 4);
+    for peer in ["guard, deny list", "hash drop"] {
+        let listed = column(&report, dealt_with, peer);
+        assert_eq!(listed.len(), 4, "{peer}");
+    }
 
-    let share = "nginx under a flood, HTTP/1.1: share of no flood";
-    let flood = "UDP from 1 source, 20 k/s";
+    let flood = "UDP from 1 source, 20,000/s";
     for peer in ["guard", "xdp-filter", "nft ingress", "no firewall"] {
-        assert!(value(&report, share, flood, peer)? > 0.0, "{peer}");
         for load in ["HTTP/1.1", "HTTP/2 over TLS"] {
+            let share = format!("nginx under a flood, {load}: share of no flood");
+            assert!(value(&report, &share, flood, peer)? > 0.0, "{peer}");
             let served = format!("nginx under a flood, {load}: requests a second");
             assert!(value(&report, &served, "no flood", peer)? > 0.0, "{peer}");
         }
     }
+    for flood in ["A flood beyond all", "A moderate flood"] {
+        let profile = format!("{flood}: where the receiver's processor time goes");
+        for peer in ["guard", "xdp-filter", "hash drop", "no firewall"] {
+            let shares = column(&report, &profile, peer);
+            let whole: f64 = shares.iter().map(|figure| figure.summary().median).sum();
+            assert!((whole - 100.0).abs() < 1e-6, "{peer}: {whole} %");
+        }
+    }
+    let profile = "A flood beyond all: where the receiver's processor time goes";
+    assert!(value(&report, profile, "the program itself", "hash drop")? > 0.0);
     Ok(())
 }
 
@@ -219,6 +232,7 @@ fn the_benchmark_of_scale_has_every_figure() -> Result<()> {
             counts,
             "{table}, {name}"
         );
+        assert!(report.counted.contains_key(table), "{table}: of what?");
     }
     Ok(())
 }

@@ -84,6 +84,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     ),
     tool("nft", "nftables", "another peer"),
     tool(
+        "perf",
+        "linux-perf",
+        "profiles of what receives under a flood",
+    ),
+    tool(
         "prometheus-alertmanager",
         "prometheus-alertmanager",
         "a receiver of alerts",

@@ -262,6 +262,16 @@ fn drop_all(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
+/// Drops every IPv4 packet, whose source it has read: the most that a program can do which looks at what
+/// it drops. Nothing comes from 0.0.0.0.
+#[xdp]
+fn read_drop(ctx: XdpContext) -> u32 {
+    match read(&ctx, SOURCE_OFFSET) {
+        None | Some([0, 0, 0, 0]) => xdp_action::XDP_PASS,
+        Some(_) => xdp_action::XDP_DROP,
+    }
+}
+
 /// Drops what comes from a source in [`DENIED_V4`] or [`DENIED_V6`], and passes everything else: the
 /// least a filter by source can do.
 #[xdp]

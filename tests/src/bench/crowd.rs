@@ -5,7 +5,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{EbpfLoader, maps::Array};
-use guard::kernel::Tick;
+use guard::kernel::{Kernel, Tick};
 use guard_common::{
     reason::{Reason, Verdict},
     wire::{COARSE_TICK_NS, Clock},
@@ -79,11 +79,16 @@ pub fn run(spoofed: u64) -> Result<Crowd> {
         ns: COARSE_TICK_NS,
     };
     let mut loaded = Loaded::new(CONFIGURATION, None, tick)?;
-    let kernel = &mut loaded.kernel;
-
-    let mut object = object::load(&mut EbpfLoader::new())?;
     let slots = slots();
-    let mut cycle: Array<_, [u32; 2]> = object::array(&mut object, "CYCLE")?;
+    let cycles = spoofed.div_ceil(packets_of(Kind::Spoofed, &slots));
+    send(&mut loaded.kernel, &slots, cycles * TICKS as u64)?;
+    became(&loaded.kernel, &slots, cycles)
+}
+
+/// Sends the packets of so many ticks, while the clock stands still for those of each.
+fn send(kernel: &mut Kernel, slots: &[Slot], ticks: u64) -> Result<()> {
+    let mut object = object::load(&mut EbpfLoader::new())?;
+    let mut cycle: Array<_, Slot> = object::array(&mut object, "CYCLE")?;
     for (slot, position) in slots.iter().zip(0..) {
         cycle.set(position, *slot, 0).context("filling CYCLE")?;
     }
@@ -93,48 +98,48 @@ pub fn run(spoofed: u64) -> Result<Crowd> {
         .tcp(4000, 443)
         .payload(b"GET /v1 HTTP/1.1\r\n\r\n")
         .build();
-
-    let of_a_cycle = |kind| {
-        slots
-            .iter()
-            .filter(|[_, port]| *port == port_of(kind))
-            .count() as u64
-    };
-    let cycles = spoofed.div_ceil(of_a_cycle(Kind::Spoofed));
-    let ticks = cycles * TICKS as u64;
     for now in 1..=ticks {
         kernel.set_manual_clock(now * COARSE_TICK_NS)?;
         meter::run(crowd, &frame, (CYCLE / TICKS) as u32)?;
     }
+    Ok(())
+}
 
+/// What became of the packets of so many cycles.
+fn became(kernel: &Kernel, slots: &[Slot], cycles: u64) -> Result<Crowd> {
     let count = |verdict, reason| -> Result<u64> {
         Ok(kernel.counters.packets(0, verdict, reason)?.packets)
     };
-    let share = |kind, sources, passed: Option<u64>| {
-        let sent = cycles * of_a_cycle(kind);
-        Share {
-            sources: if kind == Kind::Spoofed { sent } else { sources },
-            sent,
-            passed: passed.unwrap_or(sent),
-        }
+    let sent = |kind| cycles * packets_of(kind, slots);
+    let offenders = Share {
+        sources: OFFENDERS.0 as u64,
+        sent: sent(Kind::Offender),
+        passed: count(Verdict::Pass, Reason::Plaintext)?,
     };
-    let passed = count(Verdict::Pass, Reason::Plaintext)?;
-    let offenders = share(Kind::Offender, OFFENDERS.0 as u64, Some(passed));
     // Whatever else was dropped is held to be the well-behaved sources'.
     let dropped = count(Verdict::Drop, Reason::LimitPackets)?;
     let of_others = dropped.saturating_sub(offenders.sent - offenders.passed);
-    let behaved = share(Kind::Behaved, BEHAVED.0 as u64, None);
-    let refilled = LIMIT * ticks * COARSE_TICK_NS / 1_000_000_000;
+    let behaved = sent(Kind::Behaved);
+    let spoofed = sent(Kind::Spoofed);
+    let refilled = LIMIT * cycles * TICKS as u64 * COARSE_TICK_NS / 1_000_000_000;
     Ok(Crowd {
         offenders,
         behaved: Share {
-            passed: behaved.sent.saturating_sub(of_others),
-            ..behaved
+            sources: BEHAVED.0 as u64,
+            sent: behaved,
+            passed: behaved.saturating_sub(of_others),
         },
-        spoofed: share(Kind::Spoofed, 0, None),
+        spoofed: Share {
+            sources: spoofed,
+            sent: spoofed,
+            passed: spoofed,
+        },
         bound: OFFENDERS.0 as u64 * (CAPACITY + refilled),
     })
 }
+
+/// Who sends a packet, zero for a source that was not there before, and to which port.
+type Slot = [u32; 2];
 
 /// In the order of the services.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,9 +153,15 @@ fn port_of(kind: Kind) -> u32 {
     (FIRST_PORT + kind as usize) as u32
 }
 
+/// Packets of a cycle that are of one kind.
+fn packets_of(kind: Kind, slots: &[Slot]) -> u64 {
+    let of_kind = slots.iter().filter(|[_, port]| *port == port_of(kind));
+    of_kind.count() as u64
+}
+
 /// Who sends each packet of a cycle, and to which port. The packets of a source are as far apart as
 /// can be.
-fn slots() -> Vec<[u32; 2]> {
+fn slots() -> Vec<Slot> {
     let mut slots = vec![[0, port_of(Kind::Spoofed)]; CYCLE];
     for (kind, (sources, packets)) in [(Kind::Offender, OFFENDERS), (Kind::Behaved, BEHAVED)] {
         for source in 0..sources {

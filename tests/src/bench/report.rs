@@ -24,6 +24,9 @@ pub struct Report {
     pub seconds: f64,
     /// How each table was measured: paragraphs.
     pub method: BTreeMap<String, Vec<String>>,
+    /// What the rows of a table count, of those whose rows are numbers.
+    #[serde(default)]
+    pub counted: BTreeMap<String, String>,
     /// What was measured, in the order of the tables.
     pub figures: Vec<Figure>,
 }
@@ -159,6 +162,7 @@ impl Recorder {
                 machine: Machine::this()?,
                 seconds: 0.0,
                 method: BTreeMap::new(),
+                counted: BTreeMap::new(),
                 figures: Vec::new(),
             },
             started: Instant::now(),
@@ -169,6 +173,12 @@ impl Recorder {
     pub fn method(&mut self, table: &str, paragraph: impl Into<String>) {
         let paragraphs = self.report.method.entry(table.to_owned()).or_default();
         paragraphs.push(paragraph.into());
+    }
+
+    /// Says what the rows of a table count, such as `sources`.
+    pub fn counts(&mut self, table: &str, what: impl Into<String>) {
+        let counted = &mut self.report.counted;
+        counted.insert(table.to_owned(), what.into());
     }
 
     /// Keeps a figure, and prints it.

@@ -6,11 +6,15 @@ use anyhow::{Context as _, Result, ensure};
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions,
     maps::{HashMap, MapData},
-    programs::Xdp,
+    programs::{Xdp, XdpMode},
 };
 
 use super::xdp_filter::{Features, XdpFilter};
-use crate::{Namespace, link::Cable, object};
+use crate::{
+    Namespace, counters,
+    link::{Cable, Interface},
+    object,
+};
 
 /// `XDP_DROP` and `XDP_PASS`.
 const DROP: u32 = 1;
@@ -22,6 +26,8 @@ const FILTERS: [(&str, Features); 2] = [
     ("xdp-filter (all)", Features::All),
 ];
 const HASH: &str = "hash drop";
+/// Its name in the lab's object.
+const HASH_PROGRAM: &str = "hash_drop";
 
 /// Loaded, to deny the same sources.
 pub struct Yardsticks {
@@ -51,14 +57,8 @@ impl Yardsticks {
                 filters.push(filter);
             }
         }
-        let mut hash = object::load(&mut EbpfLoader::new())?;
-        for address in denied {
-            match address {
-                IpAddr::V4(address) => deny(&mut hash, "DENIED_V4", address.octets())?,
-                IpAddr::V6(address) => deny(&mut hash, "DENIED_V6", address.octets())?,
-            }
-        }
-        let info = object::xdp(&mut hash, "hash_drop")?.info()?;
+        let mut hash = denying(denied)?;
+        let info = object::xdp(&mut hash, HASH_PROGRAM)?.info()?;
         programs.push((HASH, super::xdp_filter::from_info(info)?));
         Ok(Self {
             programs,
@@ -88,6 +88,36 @@ impl Yardsticks {
         }
         Ok(())
     }
+}
+
+/// The look-up alone on an interface; off it again when dropped.
+#[derive(Debug)]
+pub struct HashDrop {
+    _object: Ebpf,
+}
+
+impl HashDrop {
+    /// Attaches it natively, to drop what comes from these sources and pass everything else.
+    ///
+    /// # Errors
+    /// The interface has no native mode or another program already.
+    pub fn attach(interface: &Interface, denied: &[IpAddr]) -> Result<Self> {
+        let object = denying(denied)?;
+        let object = counters::attach_of(object, interface, HASH_PROGRAM, XdpMode::Driver)?;
+        Ok(Self { _object: object })
+    }
+}
+
+/// The lab's object, whose look-up denies these sources.
+fn denying(denied: &[IpAddr]) -> Result<Ebpf> {
+    let mut object = object::load(&mut EbpfLoader::new())?;
+    for address in denied {
+        match address {
+            IpAddr::V4(address) => deny(&mut object, "DENIED_V4", address.octets())?,
+            IpAddr::V6(address) => deny(&mut object, "DENIED_V6", address.octets())?,
+        }
+    }
+    Ok(object)
 }
 
 fn deny<K: Pod>(object: &mut Ebpf, map: &str, source: K) -> Result<()> {

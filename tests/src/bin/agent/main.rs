@@ -12,7 +12,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
-use lab::bench::report::{self, Recorder};
+use lab::bench::{
+    report::{self, Recorder},
+    table::count,
+};
 
 use self::subject::{Bench, Lists};
 
@@ -63,9 +66,9 @@ fn measure(rounds: u16, seconds: u16, addresses: u32, recorder: &mut Recorder) -
 
 fn methods(rounds: u16, seconds: u16, addresses: u32, recorder: &mut Recorder) {
     let lists = format!(
-        "The long lists are a feed of {addresses} addresses and {} prefixes of each family, from a fixed \
-         seed.",
-        addresses / 10
+        "The long lists are a feed of {} addresses and {} prefixes of each family, from a fixed seed.",
+        count(addresses as usize),
+        count(addresses as usize / 10)
     );
     recorder.method(
         "Starting",

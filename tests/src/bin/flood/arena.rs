@@ -75,6 +75,11 @@ impl Arena {
         Ok(())
     }
 
+    /// The threads that receive.
+    pub(crate) fn threads(&self) -> &[i32] {
+        &self.threads
+    }
+
     /// Packets that the server's end of the cable has taken.
     pub(crate) fn received(&self) -> Result<u64> {
         Ok(self.stage.server.received_by_queue()?.iter().sum())

@@ -6,12 +6,15 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use lab::bench::report::{Better, Figure, Recorder};
+use lab::bench::{
+    report::{Better, Figure, Recorder},
+    table::count,
+};
 
 use crate::{
     Scale,
     arena::Arena,
-    peers::{LIMIT, Peer, STRANGERS, Standing},
+    peers::{LIMIT, NFT_SET, Peer, STRANGERS, Standing, nft_rule},
     sources::{Kind, ONE, SIXTEEN, SPOOFED, SPOOFED_SOME, SYN, THOUSAND},
 };
 
@@ -20,9 +23,11 @@ const SHARE: &str = "A flood beyond all: share of an empty XDP_DROP";
 const COST: &str = "A moderate flood: the receiver's processor time a packet";
 
 const KINDS: [Kind; 6] = [ONE, SIXTEEN, THOUSAND, SPOOFED_SOME, SPOOFED, SYN];
-/// The yardstick comes first.
-const PEERS: [Peer; 7] = [
+/// What the others are shares of comes first.
+const PEERS: [Peer; 9] = [
     Peer::EmptyDrop,
+    Peer::ReadDrop,
+    Peer::HashDrop,
     Peer::Guard,
     Peer::GuardTold,
     Peer::XdpFilter,
@@ -32,11 +37,11 @@ const PEERS: [Peer; 7] = [
 ];
 
 /// Packets a second that nobody can take who looks at them.
-const TOO_MUCH: u64 = 8_000_000;
+pub(crate) const TOO_MUCH: u64 = 8_000_000;
 /// Packets a second that everybody can take.
-const MODERATE: u64 = 500_000;
-/// A flood is under way by then, and goes on for so long after it was looked at.
-const SETTLED: Duration = Duration::from_millis(60);
+pub(crate) const MODERATE: u64 = 500_000;
+/// After its first frame a flood is under way by then, and goes on for so long after it was looked at.
+pub(crate) const SETTLED: Duration = Duration::from_millis(60);
 
 /// One kind of flood against one peer, by round.
 #[derive(Clone, Debug, Default)]
@@ -69,7 +74,7 @@ pub(crate) fn measure(arena: &Arena, scale: Scale, recorder: &mut Recorder) -> R
 
 /// Of what nobody can list, lists are of no use.
 fn is_of_interest(peer: Peer, kind: Kind) -> bool {
-    peer != Peer::GuardTold || !kind.is_spoofed()
+    !matches!(peer, Peer::GuardTold | Peer::HashDrop) || !kind.is_spoofed()
 }
 
 impl Cell {
@@ -138,6 +143,7 @@ impl Probe {
         let frames = rate_pps as f64 * (SETTLED + time + SETTLED).as_secs_f64();
         let flood = kind.flood(arena, frames as u64, Some(rate_pps));
         let flood = flood.start(&arena.stage.client)?;
+        flood.wait_for_first()?;
         thread::sleep(SETTLED);
         let from = Received::by_now(arena)?;
         thread::sleep(time);
@@ -168,32 +174,62 @@ fn explain(recorder: &mut Recorder, scale: Scale) {
         RATE,
         format!(
             "Frames of 60 bytes, sent by the kernel itself from the first processor through a veth \
-             pair, some 8 Mpps, which is what an empty program gets at the most; the last processor \
-             receives them, on a thread of its own that goes before all else. Counted is what that has taken within {} ms, \
-             whatever became of it. The rest is lost in the cable, whose 256 places are full; and \
-             whoever is slower than the sender is slowed further by it: frames that are lost go back \
-             on the lock that those of the receiver need. Who goes first changes from round to round.",
+             pair; the last processor receives them, on a thread of its own that goes before all else. \
+             Counted is what that has taken within {} ms, whatever became of it. The rest is lost in \
+             the cable, whose 256 places are full; and whoever is slower than the sender is slowed \
+             further by it: frames that are lost go back on the lock that those of the receiver need. \
+             Who goes first changes from round to round.",
             scale.probe.as_millis()
         ),
     );
     recorder.method(
         RATE,
         format!(
-            "guard lets each source send {LIMIT} packets a second, and those it does not know \
-             {STRANGERS} together; it is told nobody's address. nft has the same limit per source. \
-             xdp-filter has none: it is told the sources before, and so is guard in the column `guard, \
-             deny list`, as far as they can be listed. Whoever lets packets through pays for what the \
-             stack does with them: an answer that the port is closed, or a SYN-ACK."
+            "The sender is capped at {} packets a second, so that whoever is quick meets the same flood \
+             in each round. That cap, and not itself, may be what bounds the empty program: then it could \
+             take more, and the shares of it are lower in truth than they are here.",
+            count(TOO_MUCH as usize)
         ),
     );
-    recorder.method(SHARE, "From the same runs, round by round.");
+    explain_peers(recorder);
+    recorder.method(
+        SHARE,
+        "From the same runs, round by round. The empty program may be bounded by the sender's cap. An \
+         empty program never has the packet in its cache: what one that looks at it can reach is `read \
+         drop`, and with one look-up more `hash drop`.",
+    );
     recorder.method(
         COST,
         format!(
-            "The same floods at {MODERATE} packets a second, which everybody can take: time that the \
+            "The same floods at {} packets a second, which everybody can take: time that the \
              receiving thread ran, by the packets it took. In it is what a veth pair costs, and waking \
-             the thread, which the empty program shows."
+             the thread, which the empty program shows.",
+            count(MODERATE as usize)
         ),
+    );
+}
+
+/// Who they are, and what each was told.
+fn explain_peers(recorder: &mut Recorder) {
+    let [limit, strangers] = [LIMIT, STRANGERS].map(|limit| count(limit as usize));
+    recorder.method(
+        RATE,
+        format!(
+            "guard lets each source send {limit} packets a second, a second's worth at once, and those \
+             it does not know {strangers} together; it is told nobody's address. nft has the same limit \
+             per source, in a table with nothing else: `{NFT_SET}` and, in a chain of the hook, `{}`. So \
+             it keeps something of 65,536 sources at most, each for 10 s after it was last seen. \
+             xdp-filter (addresses only) has no limit: it is told the sources before, and so is guard in \
+             the column `guard, deny list`, as far as they can be listed.",
+            nft_rule()
+        ),
+    );
+    recorder.method(
+        RATE,
+        "Two XDP programs say what any can reach that looks at a packet: `read drop` reads the source \
+         and drops, whoever it is; `hash drop` looks the source up in a hash table, is told the same ones \
+         as xdp-filter, and knows nothing else. Whoever lets packets through pays for what the stack does \
+         with them: an answer that the port is closed, or a SYN-ACK.",
     );
 }
 

@@ -1,5 +1,5 @@
 //! `cargo xtask bench flood`: what guard and its peers do under a flood: packets they get rid of, what
-//! each costs the receiver, and what is left of a web server meanwhile.
+//! each costs the receiver and where that time goes, and what is left of a web server meanwhile.
 //!
 //! Works in namespaces and folders of its own.
 
@@ -8,8 +8,11 @@
 mod arena;
 mod drops;
 mod goodput;
+mod groups;
 mod load;
 mod peers;
+mod perf;
+mod profile;
 mod sources;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -40,6 +43,8 @@ struct Scale {
     rounds: u16,
     /// How long a flood is looked at.
     probe: Duration,
+    /// How long what receives is profiled.
+    profile: Duration,
     /// How long a server is asked.
     seconds: Duration,
     /// Rates of a flood from one source, in packets a second.
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Scale {
             rounds: 1,
             probe: Duration::from_millis(50),
+            profile: Duration::from_millis(200),
             seconds: Duration::from_secs(1),
             rates_of_one: &[20_000],
             rates: &[],
@@ -62,14 +68,18 @@ fn main() -> ExitCode {
         Scale {
             rounds: flags.rounds,
             probe: Duration::from_millis(300),
+            profile: Duration::from_secs(1),
             seconds: Duration::from_secs(3),
             rates_of_one: &[250_000, 500_000, 1_000_000, 2_000_000],
             rates: &[500_000, 1_000_000],
         }
     };
     report::run("flood", flags.json.as_deref(), |recorder| {
+        // Before minutes of work, not after them.
+        perf::demand()?;
         let arena = Arena::new()?;
         drops::measure(&arena, scale, recorder)?;
+        profile::measure(&arena, scale, recorder)?;
         goodput::measure(&arena, scale, recorder)
     })
 }

@@ -6,9 +6,12 @@ use anyhow::{Context as _, Result};
 use lab::{
     Namespace,
     agent::{Agent, Folder},
-    bench::xdp_filter::{Features, XdpFilter},
+    bench::{
+        xdp_filter::{Features, XdpFilter},
+        yardsticks::HashDrop,
+    },
     command,
-    counters::EmptyDrop,
+    counters::{EmptyDrop, ReadDrop},
     scheduling::pin_to_last_cpu,
     stage::INTERFACE,
 };
@@ -36,6 +39,10 @@ pub(crate) enum Peer {
     XdpFilter,
     /// A program that drops everything.
     EmptyDrop,
+    /// The same, which reads the source before.
+    ReadDrop,
+    /// A program that looks the source up in a hash table and does nothing else; told as xdp-filter is.
+    HashDrop,
     /// guard, which has limits and was told nothing.
     Guard,
     /// guard, which was told what xdp-filter was.
@@ -49,6 +56,8 @@ pub(crate) enum Standing {
     Nft { _table: Table },
     XdpFilter { _filter: XdpFilter },
     EmptyDrop { _program: EmptyDrop },
+    ReadDrop { _program: ReadDrop },
+    HashDrop { _program: HashDrop },
     Guard(Box<Agent>),
 }
 
@@ -74,6 +83,8 @@ impl Peer {
             Self::NftInput => "nft input",
             Self::XdpFilter => "xdp-filter",
             Self::EmptyDrop => "empty XDP_DROP",
+            Self::ReadDrop => "read drop",
+            Self::HashDrop => "hash drop",
             Self::Guard => "guard",
             Self::GuardTold => "guard, deny list",
         }
@@ -99,6 +110,12 @@ impl Peer {
             },
             Self::EmptyDrop => Standing::EmptyDrop {
                 _program: EmptyDrop::attach(&arena.stage.server)?,
+            },
+            Self::ReadDrop => Standing::ReadDrop {
+                _program: ReadDrop::attach(&arena.stage.server)?,
+            },
+            Self::HashDrop => Standing::HashDrop {
+                _program: HashDrop::attach(&arena.stage.server, &listed())?,
             },
             Self::Guard => Standing::Guard(Box::new(guard(host, "")?)),
             Self::GuardTold => Standing::Guard(Box::new(guard(host, &denied())?)),
@@ -134,6 +151,17 @@ fn guard(host: &Namespace, lists: &str) -> Result<Agent> {
     Ok(agent)
 }
 
+/// The set of nftables that keeps something of each source.
+pub(crate) const NFT_SET: &str =
+    "set sources { type ipv4_addr; flags dynamic,timeout; timeout 10s; size 65536; }";
+
+/// The rule of nftables that asks it, the only one there is.
+pub(crate) fn nft_rule() -> String {
+    format!(
+        "update @sources {{ ip saddr limit rate over {LIMIT}/second burst {LIMIT} packets }} drop"
+    )
+}
+
 /// A table of nftables with a limit per source, deleted when dropped.
 #[derive(Debug)]
 pub(crate) struct Table {
@@ -144,10 +172,8 @@ pub(crate) struct Table {
 impl Table {
     fn new(host: &Namespace, family: &'static str, hook: &str) -> Result<Self> {
         let rules = format!(
-            "table {family} bench {{\nset sources {{\ntype ipv4_addr\nflags dynamic,timeout\n\
-             timeout 10s\nsize 65536\n}}\nchain limited {{\n{hook}\n\
-             update @sources {{ ip saddr limit rate over {LIMIT}/second burst {LIMIT} packets }} drop\n\
-             }}\n}}\n"
+            "table {family} bench {{\n{NFT_SET}\nchain limited {{\n{hook}\n{}\n}}\n}}\n",
+            nft_rule()
         );
         let mut nft = host.command("nft");
         command::output(nft.arg(rules)).context("the table of nftables")?;

@@ -7,7 +7,7 @@ use lab::bench::{
     feed::Replaced,
     lists::Lists,
     report::Recorder,
-    table::{Table, microseconds, milliseconds},
+    table::{Table, count, microseconds, milliseconds},
 };
 
 const TABLE: Table = Table::less("Lists", "ms");
@@ -33,7 +33,8 @@ pub(crate) fn measure(
         format!(
             "A feed of {} addresses and {} prefixes of each family, from a fixed seed, takes the \
              place of the same before, as a reload does it; then single entries are added.",
-            scale.addresses, scale.prefixes
+            count(scale.addresses),
+            count(scale.prefixes)
         ),
     );
     let mut replaced = Replaced::new(scale.rounds, lists, tick)?;

@@ -6,7 +6,7 @@ use lab::bench::{
     Scale, accuracy,
     crowd::{self, Share},
     report::Recorder,
-    table::Table,
+    table::{Table, count},
 };
 
 const LIMITS: Table = Table::neither("Limits", "%");
@@ -26,7 +26,7 @@ pub(crate) fn overruns(scale: &Scale, tick: Tick, recorder: &mut Recorder) -> Re
              Less than zero: fewer.",
             scale.overruns,
             scale.overrun,
-            tick.ns / 1_000
+            count(tick.ns as usize / 1_000)
         ),
     );
     for (rate, cpus) in OVERRUNS {
@@ -56,7 +56,9 @@ pub(crate) fn crowd(scale: &Scale, recorder: &mut Recorder) -> Result<()> {
         format!(
             "Amid {} packets from as many spoofed sources, {} sources send 95 % of their limit and {} \
              send 9.5 times theirs. On a manual clock, so each run comes to the same.",
-            crowd.spoofed.sent, crowd.behaved.sources, crowd.offenders.sources
+            count(crowd.spoofed.sent as usize),
+            crowd.behaved.sources,
+            crowd.offenders.sources
         ),
     );
     for (row, share) in [

@@ -10,7 +10,7 @@ use lab::bench::{
     meter::Meter,
     report::Recorder,
     rows::{ROWS, Row},
-    table::Table,
+    table::{Table, count},
     xdp_filter::XdpFilter,
     yardsticks::Yardsticks,
 };
@@ -65,7 +65,8 @@ fn methods(scale: &Scale, recorder: &mut Recorder) {
             "{} rounds of {} test-runs of the real programs, attached to nothing, on one core: thread \
              CPU time, net of an empty XDP program that has its turn before each. In each round every \
              column of a row has its turn.",
-            scale.rounds, scale.repeat
+            scale.rounds,
+            count(scale.repeat as usize)
         ),
     );
     recorder.method(
@@ -75,7 +76,8 @@ fn methods(scale: &Scale, recorder: &mut Recorder) {
              that of the package xdp-tools, with the program for addresses and with the one for \
              everything; the hash drop is an XDP program that finds the source in a hash table or passes \
              the packet. They do the same as guard with the source, and nothing of the rest.",
-            scale.addresses, scale.prefixes
+            count(scale.addresses),
+            count(scale.prefixes)
         ),
     );
     if !XdpFilter::is_installed() {

@@ -196,13 +196,13 @@ mod tests {
     fn the_best_of_a_line_is_bold() {
         let text = grid_of(vec![
             figure("a", "guard", &[1000.0, 2000.0, 3000.0]),
-            figure("a", "nft", &[3000.0]),
+            figure("a", "nft input", &[3000.0]),
             figure("a", "empty XDP_DROP", &[1.0]),
-            figure("b|c", "nft", &[7.0]),
+            figure("b|c", "nft input", &[7.0]),
         ]);
         assert_eq!(
             text,
-            "| ns | guard | nft | empty XDP\\_DROP |\n\
+            "| ns | guard | nft input | empty XDP\\_DROP |\n\
              |---|---:|---:|---:|\n\
              | a | **2,000** (1,500 to 2,500) | 3,000 | 1.00 |\n\
              | b\\|c |  | 7.00 |  |\n\n"
@@ -238,7 +238,7 @@ mod tests {
             "## The packet path\n",
             "By `cargo xtask bench micro` in 1 min 15 s, on: Abacus 1, 2 cores, 2048 MiB of memory, Linux 6.1.0.",
             "### T\n\nCounted by hand.\n\n| ns | guard | nft |\n",
-            "- a: nft with 1.00 ns to guard's 2.00, 2.00 times as good\n\nBecause.\n\n![T](bench/t.svg)",
+            "- a: nft with 1.00 ns: 2.00 times as good as guard with 2.00\n\nBecause.\n\n![T](bench/t.svg)",
             "## Under a flood\n\nNot run: `cargo xtask bench flood`.\n",
         ] {
             let found = rest.find(part);

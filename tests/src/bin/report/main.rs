@@ -15,6 +15,7 @@ macro_rules! say {
 mod compare;
 mod document;
 mod notes;
+mod peers;
 mod plot;
 mod publish;
 mod rank;

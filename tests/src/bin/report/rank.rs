@@ -2,17 +2,11 @@
 
 use lab::bench::report::{Better, Figure};
 
-/// Columns that take no part: they only say what a machine could do at best.
-const REFERENCES: &[&str] = &["empty XDP_DROP", "no flood"];
-
-/// Whether it is a figure of guard's own.
-pub(crate) fn is_guard(figure: &Figure) -> bool {
-    figure.column.starts_with("guard")
-}
+use crate::peers;
 
 /// Whether it can be better or worse than another one.
 pub(crate) fn takes_part(figure: &Figure) -> bool {
-    figure.better != Better::Neither && !REFERENCES.contains(&figure.column.as_str())
+    figure.better != Better::Neither && !peers::is_reference(&figure.column)
 }
 
 /// Whether both are of one kind.
@@ -29,11 +23,6 @@ pub(crate) fn beats(one: &Figure, other: &Figure) -> bool {
             Better::More => median > others,
             Better::Neither => false,
         }
-}
-
-/// The best of them, the first one of several.
-pub(crate) fn best<'a>(figures: impl Iterator<Item = &'a Figure>) -> Option<&'a Figure> {
-    figures.reduce(|best, figure| if beats(figure, best) { figure } else { best })
 }
 
 /// Whether the ranges between their quartiles have a value in common.

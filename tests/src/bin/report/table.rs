@@ -2,15 +2,19 @@
 
 use lab::bench::report::{Figure, Report};
 
+use crate::peers;
+
 /// A table of a report.
 pub(crate) struct Table<'a> {
     /// Its title, once in a report.
     pub(crate) title: &'a str,
     /// How it was measured: paragraphs.
     pub(crate) method: &'a [String],
+    /// What its rows count, if they are counts.
+    pub(crate) counted: Option<&'a str>,
     /// Its rows, in the order they were measured in.
     pub(crate) rows: Vec<&'a str>,
-    /// Its columns, in that order too.
+    /// Its columns: whom every table knows first, and the others in the order they were measured in.
     pub(crate) columns: Vec<&'a str>,
     /// Its cells, of which some may be missing.
     pub(crate) figures: Vec<&'a Figure>,
@@ -29,6 +33,9 @@ pub(crate) fn tables(report: &Report) -> Vec<Table<'_>> {
             tables.push(table);
         }
     }
+    for table in &mut tables {
+        peers::sort(&mut table.columns);
+    }
     tables
 }
 
@@ -37,6 +44,7 @@ impl<'a> Table<'a> {
         Self {
             title,
             method: report.method.get(title).map_or(&[], Vec::as_slice),
+            counted: report.counted.get(title).map(String::as_str),
             rows: Vec::new(),
             columns: Vec::new(),
             figures: Vec::new(),
@@ -83,11 +91,13 @@ mod tests {
     use crate::fixture::{figure, report};
 
     #[test]
-    fn order_is_that_of_the_figures() {
+    fn order_is_that_of_the_figures_but_for_known_columns() {
         let mut other = figure("a", "guard", &[1.0]);
         other.table = "U".to_owned();
         let figures = vec![
-            figure("b", "nft", &[1.0]),
+            figure("b", "zero", &[1.0]),
+            figure("b", "nft ingress", &[1.0]),
+            figure("b", "all", &[1.0]),
             other,
             figure("a", "guard", &[2.0]),
             figure("b", "guard", &[3.0]),
@@ -96,8 +106,8 @@ mod tests {
         let tables = tables(&report);
         assert_eq!([tables[0].title, tables[1].title], ["T", "U"]);
         assert_eq!(tables[0].rows, ["b", "a"]);
-        assert_eq!(tables[0].columns, ["nft", "guard"]);
-        assert!(tables[0].figure("a", "nft").is_none());
+        assert_eq!(tables[0].columns, ["guard", "nft ingress", "zero", "all"]);
+        assert!(tables[0].figure("a", "nft ingress").is_none());
         let found = tables[0].figure("b", "guard").expect("a cell");
         assert_eq!(found.samples, [3.0]);
     }

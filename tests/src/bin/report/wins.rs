@@ -1,14 +1,18 @@
 //! Where others than guard are the better ones.
 
-use std::fmt::Write as _;
-
 use lab::bench::report::Figure;
 
 use crate::{
     document::{escaped, shown},
-    rank::{are_alike, beats, best, is_guard, overlap, ratio, takes_part},
+    peers::is_guard,
+    rank::{are_alike, beats, overlap, ratio, takes_part},
     table::Table,
 };
+
+/// What is said where none is.
+const NOBODY: &str = "No other one is better than any of guard's columns in this table.\n\n";
+/// What is said before a list of them.
+const SOMEBODY: &str = "Where another one wins, each of guard's columns taken for itself:";
 
 /// The list of them for a table, or the sentence that there is none; empty when nobody is there to
 /// compare guard with.
@@ -19,68 +23,75 @@ pub(crate) fn wins(table: &Table<'_>) -> String {
         .copied()
         .filter_map(|row| Row::of(table, row))
         .collect();
-    let lines: String = rows.iter().filter_map(Row::line).collect();
+    let lines: String = rows.iter().map(Row::lines).collect();
     match (rows.is_empty(), lines.is_empty()) {
         (true, _) => String::new(),
-        (false, true) => "No other one wins anywhere in this table.\n\n".to_owned(),
-        (false, false) => format!("Where another one wins:\n\n{lines}\n"),
+        (false, true) => NOBODY.to_owned(),
+        (false, false) => format!("{SOMEBODY}\n\n{lines}\n"),
     }
 }
 
 /// A row in which guard is compared with others.
 struct Row<'a> {
     name: &'a str,
-    guard: &'a Figure,
+    /// Each of guard's columns.
+    guards: Vec<&'a Figure>,
     others: Vec<&'a Figure>,
 }
 
 impl<'a> Row<'a> {
     fn of(table: &Table<'a>, name: &'a str) -> Option<Self> {
-        let (guards, others): (Vec<_>, Vec<_>) = table
-            .row(name)
+        let columns = table.columns.iter();
+        let figures = columns.filter_map(|column| table.figure(name, column));
+        let (guards, others): (Vec<_>, Vec<_>) = figures
             .filter(|figure| takes_part(figure))
-            .partition(|figure| is_guard(figure));
-        let guard = best(guards.into_iter())?;
+            .partition(|figure| is_guard(&figure.column));
+        let first = *guards.first()?;
         let others: Vec<_> = others
             .into_iter()
-            .filter(|other| are_alike(guard, other))
+            .filter(|other| are_alike(first, other))
             .collect();
         (!others.is_empty()).then_some(Self {
             name,
-            guard,
+            guards,
             others,
         })
     }
 
-    fn line(&self) -> Option<String> {
-        let mut winners = self.others.clone();
-        winners.retain(|other| beats(other, self.guard));
-        let told: Vec<_> = winners
-            .into_iter()
-            .map(|winner| self.told(winner))
-            .collect();
-        let line = format!("- {}: {}\n", escaped(self.name), told.join("; "));
-        (!told.is_empty()).then_some(line)
+    /// A line for each who is better than one of guard's columns, or than several.
+    fn lines(&self) -> String {
+        let lines = self.others.iter().filter_map(|other| self.line(other));
+        lines.collect()
     }
 
-    fn told(&self, winner: &Figure) -> String {
-        let (guards, winners) = (self.guard.summary().median, winner.summary().median);
-        let mut told = format!(
-            "{} with {} {} to {}'s {}",
+    fn line(&self, winner: &Figure) -> Option<String> {
+        let beaten = self.guards.iter().filter(|guard| beats(winner, guard));
+        let told: Vec<_> = beaten.map(|guard| told(winner, guard)).collect();
+        let line = format!(
+            "- {}: {} with {} {}: {}\n",
+            escaped(self.name),
             escaped(&winner.column),
-            shown(winners),
+            shown(winner.summary().median),
             escaped(&winner.unit),
-            escaped(&self.guard.column),
-            shown(guards)
+            told.join("; ")
         );
-        if let Some(ratio) = ratio(winner.better, winners, guards) {
-            let _ = write!(told, ", {ratio:.2} times as good");
-        }
-        if overlap(winner, self.guard) {
-            told.push_str(", though the quartiles overlap");
-        }
-        told
+        (!told.is_empty()).then_some(line)
     }
+}
+
+/// By how much somebody is better than one of guard's columns.
+fn told(winner: &Figure, guard: &Figure) -> String {
+    let (guards, winners) = (guard.summary().median, winner.summary().median);
+    let column = escaped(&guard.column);
+    let mut told = match ratio(winner.better, winners, guards) {
+        Some(ratio) => format!("{ratio:.2} times as good as {column} with "),
+        None => format!("better than {column} with "),
+    };
+    told.push_str(&shown(guards));
+    if overlap(winner, guard) {
+        told.push_str(", though the quartiles overlap");
+    }
+    told
 }
 
 #[cfg(test)]
@@ -98,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_guard_is_held_against_each_other_one() {
+    fn each_guard_is_held_against_each_other_one() {
         let text = wins_of(vec![
             figure("a", "guard", &[30.0]),
             figure("a", "guard, lists", &[20.0]),
@@ -109,8 +120,12 @@ mod tests {
         ]);
         assert_eq!(
             text,
-            "Where another one wins:\n\n\
-             - a: xdp-filter with 10.0 ns to guard, lists's 20.0, 2.00 times as good\n\n"
+            format!(
+                "{SOMEBODY}\n\n\
+                 - a: xdp-filter with 10.0 ns: 3.00 times as good as guard with 30.0; \
+                 2.00 times as good as guard, lists with 20.0\n\
+                 - a: nft with 25.0 ns: 1.20 times as good as guard with 30.0\n\n"
+            )
         );
     }
 
@@ -125,14 +140,11 @@ mod tests {
         }
         let text = wins_of(figures.clone());
         assert!(
-            text.contains("nft with 20.0 ns to guard's 10.0, 2.00 times as good\n"),
+            text.contains("nft with 20.0 ns: 2.00 times as good as guard with 10.0\n"),
             "{text}"
         );
         figures[1].samples = vec![5.0];
-        assert_eq!(
-            wins_of(figures),
-            "No other one wins anywhere in this table.\n\n"
-        );
+        assert_eq!(wins_of(figures), NOBODY);
     }
 
     #[test]
@@ -142,14 +154,14 @@ mod tests {
             figure("a", "nft", &[9.0, 10.0, 11.0]),
         ]);
         assert!(
-            text.contains("times as good, though the quartiles overlap"),
+            text.contains("times as good as guard with 11.0, though the quartiles overlap"),
             "{text}"
         );
     }
 
     #[test]
     fn what_guard_is_not_compared_with_is_not_told() {
-        for other in ["empty XDP_DROP", "no flood", "guard, lists"] {
+        for other in ["empty XDP_DROP", "read drop", "no flood", "guard, lists"] {
             let figures = vec![figure("a", "guard", &[9.0]), figure("a", other, &[1.0])];
             assert_eq!(wins_of(figures), "", "{other}");
         }

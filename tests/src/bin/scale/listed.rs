@@ -21,6 +21,8 @@ pub(crate) struct Entries {
     memory: Table,
     rules: Table,
     added: Table,
+    /// What rows count.
+    counted: &'static str,
     /// Of each of these in words.
     shapes: [&'static str; 4],
     /// The lists with so many of them, of each family.
@@ -39,6 +41,7 @@ pub(crate) const ADDRESSES: Entries = Entries {
     memory: Table::less("Memory of addresses on the list", "MiB"),
     rules: Table::less("Rules put in force, addresses", "ms"),
     added: Table::less("One address added", "µs"),
+    counted: "addresses of each family on the list",
     shapes: [
         "The shape: flat, but for the caches. A packet costs two loads however long the list is, a word \
          of a filter and, where that does not rule the address out, the one cache line that its hash \
@@ -63,6 +66,7 @@ pub(crate) const PREFIXES: Entries = Entries {
     memory: Table::less("Memory of prefixes on the list", "MiB"),
     rules: Table::less("Rules put in force, prefixes", "ms"),
     added: Table::less("One prefix added", "µs"),
+    counted: "prefixes of each family on the list",
     shapes: [
         "The shape: a step at the first prefix, a call and a load of the address's leading 16 bits, and \
          then a logarithm: prefixes are cut into ranges beforehand, and a bisection among those with the \
@@ -184,5 +188,6 @@ fn methods(entries: &Entries, scale: &Scale, recorder: &mut Recorder) {
         .zip(entries.shapes)
     {
         recorder.method(table.title, shape);
+        recorder.counts(table.title, entries.counted);
     }
 }

@@ -19,7 +19,7 @@ use lab::bench::{
     curve::{self, Point},
     meter::Meter,
     report::{self, Recorder},
-    table::{Table, mebibytes},
+    table::{Table, count, mebibytes},
 };
 
 #[derive(Parser)]
@@ -71,7 +71,8 @@ fn method(scale: &Scale) -> String {
         "{} rounds of {} test-runs of the real program, attached to nothing: thread CPU time, net of an \
          empty XDP program that has its turn before each. In each round every row and column has its \
          turn.",
-        scale.rounds, scale.repeat
+        scale.rounds,
+        count(scale.repeat as usize)
     )
 }
 

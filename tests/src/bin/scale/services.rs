@@ -78,6 +78,9 @@ fn settings(services: usize) -> Result<String> {
 }
 
 fn methods(scale: &Scale, recorder: &mut Recorder) {
+    for table in [COSTS, MEMORY, RULES] {
+        recorder.counts(table.title, "services");
+    }
     recorder.method(COSTS.title, method(scale));
     recorder.method(
         COSTS.title,

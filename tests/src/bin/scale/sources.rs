@@ -38,6 +38,9 @@ pub(crate) fn measure(scale: &Scale, tick: Tick, recorder: &mut Recorder) -> Res
 }
 
 fn methods(scale: &Scale, recorder: &mut Recorder) {
+    for table in [COSTS, MEMORY] {
+        recorder.counts(table.title, "sources that send in turn");
+    }
     recorder.method(COSTS.title, method(scale));
     recorder.method(
         COSTS.title,

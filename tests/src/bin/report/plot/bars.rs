@@ -2,11 +2,12 @@
 
 use anyhow::Result;
 use lab::bench::report::{Figure, Summary};
+use plotters::style::RGBColor;
 
 use super::{
     MARGIN, Panel, WIDTH,
     axis::Axis,
-    canvas::{Canvas, DARK, GREY, Side, colour},
+    canvas::{Canvas, DARK, GREY, Side},
     signed,
 };
 use crate::document::shown;
@@ -19,6 +20,8 @@ const LABEL: i32 = 20;
 const GAP: i32 = 10;
 /// Pixels of the axis below.
 const FOOT: i32 = 44;
+/// Units of time.
+const TIMES: &[&str] = &["ns", "µs", "ms", "s"];
 /// Pixels right of the longest bar, for its value.
 const VALUE: i32 = 84;
 
@@ -45,7 +48,7 @@ pub(super) fn draw(canvas: &Canvas<'_>, panel: &Panel<'_>, top: i32) -> Result<(
         .map(|figure| figure.summary())
         .collect();
     let values: Vec<_> = summaries.iter().flat_map(|s| [s.lower, s.upper]).collect();
-    let axis = Axis::from_zero(&values, (MARGIN, WIDTH - MARGIN - VALUE));
+    let axis = axis(panel.unit, &values);
     let bottom = top + height(panel) - FOOT;
     draw_axis(canvas, panel, &axis, (top, bottom))?;
     let mut y = top;
@@ -54,6 +57,17 @@ pub(super) fn draw(canvas: &Canvas<'_>, panel: &Panel<'_>, top: i32) -> Result<(
         y += group_height(panel, row);
     }
     Ok(())
+}
+
+/// Times may be so far apart that the short ones cannot be told from nothing. Shares and amounts are to
+/// be seen as such.
+fn axis(unit: &str, values: &[f64]) -> Axis {
+    let pixels = (MARGIN, WIDTH - MARGIN - VALUE);
+    if TIMES.contains(&unit) {
+        Axis::fitting(values, pixels)
+    } else {
+        Axis::from_zero(values, pixels)
+    }
 }
 
 fn draw_axis(
@@ -72,13 +86,13 @@ fn draw_axis(
         };
         canvas.text((x, bottom + 12), &Axis::label(mark), 14, DARK, side)?;
     }
-    canvas.text(
-        (WIDTH - MARGIN, bottom + 12),
-        panel.unit,
-        16,
-        DARK,
-        Side::Left,
-    )
+    let right = WIDTH - MARGIN;
+    canvas.text((right, bottom + 12), panel.unit, 16, DARK, Side::Left)?;
+    if axis.is_logarithmic() {
+        let below = (right, bottom + 28);
+        canvas.text(below, "(logarithmic)", 14, DARK, Side::Left)?;
+    }
+    Ok(())
 }
 
 fn draw_group(
@@ -90,9 +104,9 @@ fn draw_group(
 ) -> Result<()> {
     canvas.text((MARGIN, top + LABEL / 2), row, 16, DARK, Side::Right)?;
     let mut y = top + LABEL;
-    for (place, column) in panel.columns.iter().enumerate() {
+    for (column, colour) in &panel.columns {
         if let Some(figure) = panel.figure(row, column) {
-            draw_bar(canvas, axis, figure, place, y)?;
+            draw_bar(canvas, axis, figure, *colour, y)?;
             y += BAR;
         }
     }
@@ -104,7 +118,7 @@ fn draw_bar(
     canvas: &Canvas<'_>,
     axis: &Axis,
     figure: &Figure,
-    place: usize,
+    colour: RGBColor,
     top: i32,
 ) -> Result<()> {
     let Summary {
@@ -114,7 +128,7 @@ fn draw_bar(
     } = figure.summary();
     let (bottom, middle) = (top + BAR - 3, top + (BAR - 3) / 2);
     let (zero, end) = (axis.at(0.0), axis.at(median));
-    canvas.rectangle((zero, top), (end, bottom), colour(place))?;
+    canvas.rectangle((zero, top), (end, bottom), colour)?;
     let quartiles = vec![(axis.at(lower), middle), (axis.at(upper), middle)];
     canvas.line(quartiles, DARK, 1)?;
     let beside = axis.at(upper).max(zero) + 6;

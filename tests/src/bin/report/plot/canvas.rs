@@ -27,9 +27,9 @@ const COLOURS: &[RGBColor] = &[
     RGBColor(0xbc, 0xbd, 0x22),
 ];
 
-/// That of a column, by its place in the table. They begin anew when there are no more.
-pub(super) fn colour(place: usize) -> RGBColor {
-    COLOURS[place % COLOURS.len()]
+/// One of them by its number. They begin anew when there are no more.
+pub(super) fn colour(number: usize) -> RGBColor {
+    COLOURS[number % COLOURS.len()]
 }
 
 /// A place, in pixels from the left and the top.

@@ -4,17 +4,17 @@ use anyhow::Result;
 use lab::bench::report::Summary;
 
 use super::{
-    MARGIN, Panel, WIDTH,
+    Column, MARGIN, Panel, WIDTH,
     axis::Axis,
-    canvas::{Canvas, DARK, GREY, Side, colour},
+    canvas::{Canvas, DARK, GREY, Side},
 };
 
 /// How much room it takes.
 pub(super) const HEIGHT: i32 = 380;
 /// Pixels of the numbers on the left.
 const LEFT: i32 = 90;
-/// Pixels of the numbers below.
-const FOOT: i32 = 56;
+/// Pixels of the numbers below, and of what they count.
+const FOOT: i32 = 64;
 /// Pixels of the unit above.
 const HEAD: i32 = 34;
 /// Pixels that two numbers below are apart at least.
@@ -46,9 +46,14 @@ pub(super) fn draw(
     let values: Vec<_> = summaries.iter().flat_map(|s| [s.lower, s.upper]).collect();
     let up = Axis::fitting(&values, (top + HEIGHT - FOOT, top + HEAD));
     draw_up(canvas, panel, &up, top)?;
-    draw_across(canvas, &across, counts, top + HEIGHT - FOOT)?;
-    for (place, column) in panel.columns.iter().enumerate() {
-        draw_line(canvas, panel, (&across, &up), counts, (place, column))?;
+    let bottom = top + HEIGHT - FOOT;
+    draw_across(canvas, &across, counts, bottom)?;
+    if let Some(counted) = panel.counted {
+        let middle = i32::midpoint(LEFT, WIDTH - MARGIN);
+        canvas.text((middle, bottom + 38), counted, 16, DARK, Side::Centre)?;
+    }
+    for column in &panel.columns {
+        draw_line(canvas, panel, (&across, &up), counts, *column)?;
     }
     Ok(())
 }
@@ -121,7 +126,7 @@ fn draw_line(
     panel: &Panel<'_>,
     (across, up): (&Axis, &Axis),
     counts: &[(u64, &str)],
-    (place, column): (usize, &str),
+    (column, colour): Column<'_>,
 ) -> Result<()> {
     let mut points = Vec::new();
     for (count, row) in counts {
@@ -134,14 +139,14 @@ fn draw_line(
             upper,
         } = figure.summary();
         let x = position(across, *count);
-        canvas.line(vec![(x, up.at(lower)), (x, up.at(upper))], colour(place), 1)?;
-        canvas.dot((x, up.at(median)), colour(place))?;
+        canvas.line(vec![(x, up.at(lower)), (x, up.at(upper))], colour, 1)?;
+        canvas.dot((x, up.at(median)), colour)?;
         points.push((x, up.at(median)));
     }
     if points.is_empty() {
         return Ok(());
     }
-    canvas.line(points, colour(place), 2)
+    canvas.line(points, colour, 2)
 }
 
 #[cfg(test)]

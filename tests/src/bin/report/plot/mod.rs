@@ -8,8 +8,9 @@ mod lines;
 use anyhow::Result;
 use lab::bench::report::Figure;
 
-use crate::table::Table;
+use crate::{peers, table::Table};
 use canvas::{Canvas, DARK, Side};
+use plotters::style::RGBColor;
 
 /// Pixels across.
 const WIDTH: i32 = 860;
@@ -22,9 +23,22 @@ const LEGEND: i32 = 20;
 struct Panel<'a> {
     unit: &'a str,
     rows: Vec<&'a str>,
-    /// All columns of the table, so that a colour means the same in every panel.
-    columns: &'a [&'a str],
+    /// What the rows count, if they are counts.
+    counted: Option<&'a str>,
+    /// All columns of the table with their colours, which mean the same in every panel.
+    columns: Vec<Column<'a>>,
     figures: Vec<&'a Figure>,
+}
+
+/// A column, and the colour it has.
+type Column<'a> = (&'a str, RGBColor);
+
+/// The columns of a table with their colours.
+fn columns<'a>(table: &Table<'a>) -> Vec<Column<'a>> {
+    let colours = peers::colours(&table.columns)
+        .into_iter()
+        .map(canvas::colour);
+    table.columns.iter().copied().zip(colours).collect()
 }
 
 /// The plot of a table; none when it has one column, or nothing to compare.
@@ -59,16 +73,16 @@ pub(crate) fn draw(table: &Table<'_>) -> Result<Option<String>> {
 /// The title, and which colour is whose.
 fn draw_head(canvas: &Canvas<'_>, table: &Table<'_>) -> Result<()> {
     canvas.text((MARGIN, MARGIN + 8), table.title, 20, DARK, Side::Right)?;
-    for (place, column) in table.columns.iter().enumerate() {
+    for (place, (column, colour)) in columns(table).into_iter().enumerate() {
         let y = MARGIN + 36 + LEGEND * signed(place);
-        canvas.rectangle((MARGIN, y - 6), (MARGIN + 14, y + 6), canvas::colour(place))?;
+        canvas.rectangle((MARGIN, y - 6), (MARGIN + 14, y + 6), colour)?;
         canvas.text((MARGIN + 22, y), column, 16, DARK, Side::Right)?;
     }
     Ok(())
 }
 
 impl<'a> Panel<'a> {
-    fn of(table: &'a Table<'_>, unit: &'a str) -> Self {
+    fn of(table: &Table<'a>, unit: &'a str) -> Self {
         let figures: Vec<_> = table
             .figures
             .iter()
@@ -79,7 +93,8 @@ impl<'a> Panel<'a> {
         Self {
             unit,
             rows: table.rows.iter().copied().filter(is_here).collect(),
-            columns: &table.columns,
+            counted: table.counted,
+            columns: columns(table),
             figures,
         }
     }
@@ -114,6 +129,8 @@ fn signed(count: usize) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use lab::bench::report::Report;
+
     use super::*;
     use crate::{
         fixture::{figure, report},
@@ -175,6 +192,49 @@ mod tests {
         figures[3].unit = "MiB".to_owned();
         let svg = plot(&figures).expect("a plot");
         assert!(svg.contains("\nns\n") && svg.contains("\nMiB\n"), "{svg}");
+    }
+
+    #[test]
+    fn a_column_has_its_colour_in_every_plot() {
+        let colour = |columns: &[&str]| {
+            let figures = columns.iter().map(|column| figure("a", column, &[1.0]));
+            let report = report("micro", figures.collect());
+            let columns = super::columns(&tables(&report)[0]);
+            let mut columns = columns.into_iter();
+            let found = columns.find(|(column, _)| *column == "xdp-filter");
+            found.map(|(_, colour)| colour)
+        };
+        let two = colour(&["guard", "xdp-filter"]);
+        assert!(two.is_some());
+        assert_eq!(two, colour(&["no firewall", "new", "xdp-filter"]));
+    }
+
+    #[test]
+    fn what_is_counted_stands_below_its_axis() {
+        let mut report = report("micro", cells(&["0", "1,000"]));
+        let counted = |report: &Report| {
+            let svg = draw(&tables(report)[0]).expect("a plot").expect("one");
+            svg.contains("\nsheep\n")
+        };
+        assert!(!counted(&report));
+        report.counted.insert("T".to_owned(), "sheep".to_owned());
+        assert!(counted(&report));
+    }
+
+    #[test]
+    fn times_that_are_far_apart_are_on_a_logarithmic_axis() {
+        let is_logarithmic = |unit: &str, most: f64| {
+            let mut figures = cells(&["a", "b"]);
+            for figure in &mut figures {
+                unit.clone_into(&mut figure.unit);
+                figure.samples = vec![1.0];
+            }
+            figures[0].samples = vec![most];
+            plot(&figures).expect("a plot").contains("logarithmic")
+        };
+        assert!(is_logarithmic("ms", 800.0));
+        assert!(!is_logarithmic("ms", 8.0));
+        assert!(!is_logarithmic("%", 800.0));
     }
 
     #[test]
