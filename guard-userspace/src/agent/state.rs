@@ -328,7 +328,7 @@ impl Agent {
             bans: inner.rules.over.bans.count(book::now()) as u64,
             bans_begun: inner.rules.over.bans.begun(),
             banned_last: inner.rules.over.bans.last(BANNED_LAST, book::now()),
-            warnings: inner.warnings(),
+            warnings: [inner.warnings(), self.alerts.broken()].concat(),
             privileges: self.privileges.get().cloned().unwrap_or_default(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {

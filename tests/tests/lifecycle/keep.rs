@@ -262,6 +262,8 @@ fn pins_and_deeds_that_do_not_fit_are_not_believed() -> Result<()> {
         folder = kill(agent)?.folder;
     }
     siege.assert_tight(flood)?;
+    let kept = fs::read_to_string(folder.state().join("estate.json.broken"))?;
+    assert_eq!(kept, "{\"abi\": ", "nothing of it is lost");
     assert_detaches(&siege.stage, &folder)
 }
 
