@@ -204,7 +204,6 @@ pub struct RuleStatus {
     /// Entries that the kernel holds.
     pub in_force: u64,
     /// Entries for whose network nothing at all is in force, neither they nor what goes before them.
-    /// Counted while alerts are configured.
     #[serde(default)]
     pub missing: u64,
 }

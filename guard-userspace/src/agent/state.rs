@@ -296,7 +296,8 @@ pub(super) enum Extent {
 impl Agent {
     /// The agent at this moment.
     pub(super) fn snapshot(&self, extent: Extent) -> Result<Status> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.count_missing();
         let events = inner.kernel.counters.events()?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
