@@ -449,6 +449,7 @@ impl Inner {
             name: guarded.name.clone(),
             attached: guarded.mode().map(|mode| mode.name().to_owned()),
             note: guarded.note(),
+            pins_lost: guarded.pins_lost,
             packets,
         })
     }
