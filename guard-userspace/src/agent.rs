@@ -52,6 +52,7 @@ use crate::{
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
+    state_file::Loaded,
     supervisor::{self, Heart},
     talkers::Talkers,
 };
@@ -81,13 +82,16 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     found.iter().try_for_each(refuse)?;
     let watch = Watch::new(&config.interfaces).await?;
 
-    let estate = place
-        .as_ref()
-        .and_then(|place| Estate::find(place, &config.state_dir));
+    let Loaded {
+        value: estate,
+        warning: no_estate,
+    } = left_estate(place.as_ref(), &config);
     let clock = Clock::of(estate.as_ref());
     fetching::mend_copies(&mut config, None);
     let book = Book::load(&config.state_dir, book::now());
     let bans = Bans::load(&config.state_dir, book::now());
+    let key = key(&config)?;
+    let broken = [no_estate, book.warning, bans.warning, key.warning];
     let mut over = Over {
         ending: config.take_ending(),
         book: book.value,
@@ -95,7 +99,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         own: own_addresses(&Asker::new()?, &found).await?,
         by_loopback: has_loopback(&found),
         warnings: Vec::new(),
-        broken: [book.warning, bans.warning].into_iter().flatten().collect(),
+        broken: broken.into_iter().flatten().collect(),
     };
     let plan = clock.plan(&config, &mut over);
     let mut kernel = match (place, &estate) {
@@ -109,14 +113,13 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         .iter()
         .map(|service| service.name.clone())
         .collect();
-    let key = key(&config)?;
     let findings = Arc::new(Mutex::new(Findings::default()));
     let talkers = Arc::new(Mutex::new(Talkers::new(started.into_std())));
     let found_out = FoundOut {
         findings: Arc::clone(&findings),
         talkers: Arc::clone(&talkers),
     };
-    let events = Events::new(ring, interfaces, services, key, findings, talkers);
+    let events = Events::new(ring, interfaces, services, key.value, findings, talkers);
 
     let trial = flags.confirm;
     let rules = Rules { config, over };
@@ -158,12 +161,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let on_stop = agent.end(ended);
     agent.end_bans();
     servers.shutdown().await;
-    match on_stop {
-        OnStop::Keep => {
-            info!("stopped: the programs stay attached and go on; `guard detach` takes them off");
-        }
-        OnStop::Detach => info!("stopped: programs detached, everything passes"),
-    }
+    info!("stopped: {}", outlook(on_stop));
     ensure!(
         ended == Ended::Told,
         "nobody confirmed it in time, so everything is undone: `guard confirm` within the time of \
@@ -172,8 +170,14 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     Ok(())
 }
 
+/// What an earlier agent has left.
+fn left_estate(place: Option<&Place>, config: &Config) -> Loaded<Option<Estate>> {
+    let find = |place| Estate::find(place, &config.state_dir);
+    place.map(find).unwrap_or_default()
+}
+
 /// The key that tells credentials apart.
-fn key(config: &Config) -> Result<Key> {
+fn key(config: &Config) -> Result<Loaded<Key>> {
     let folder = &config.state_dir;
     Key::load(folder).with_context(|| {
         format!(
@@ -181,6 +185,14 @@ fn key(config: &Config) -> Result<Key> {
             folder.display()
         )
     })
+}
+
+/// What becomes of the host without the agent.
+fn outlook(on_stop: OnStop) -> &'static str {
+    match on_stop {
+        OnStop::Keep => "the programs stay attached and go on; `guard detach` takes them off",
+        OnStop::Detach => "programs detached, everything passes",
+    }
 }
 
 /// The signals that end the agent.

@@ -22,7 +22,7 @@ mod worker;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
@@ -39,7 +39,11 @@ use self::{
     status::{ActiveAlert, AlertStatus},
     worker::Post,
 };
-use crate::{config::Receiver, status::Status};
+use crate::{
+    config::Receiver,
+    state_file::{self, Loaded},
+    status::Status,
+};
 
 /// The alerts that are on, for the next agent: a file in the state folder.
 const ACTIVE_FILE: &str = "alerts-active.json";
@@ -69,6 +73,8 @@ struct Running {
     mended: Duration,
     /// What came of the requests to receivers that are gone.
     gone: Gone,
+    /// Files of the state folder that could not be used.
+    broken: Vec<String>,
 }
 
 /// Counts that stay when a receiver goes.
@@ -132,6 +138,13 @@ impl Alerts {
         }
     }
 
+    /// What there is to say of files of the state folder that could not be used.
+    pub(crate) fn broken(&self) -> Vec<String> {
+        let running = self.lock();
+        let broken = running.as_ref().map(|running| running.broken.clone());
+        broken.unwrap_or_default()
+    }
+
     /// What there is to say of it; nothing when nobody is told.
     pub(crate) fn status(&self) -> Option<AlertStatus> {
         let running = self.lock();
@@ -147,14 +160,18 @@ impl Alerts {
 
 impl Running {
     fn start(folder: &Path, now: Now) -> Self {
+        let queue = Queue::load(folder);
+        let active = load_active(folder);
+        let broken = queue.warning().map(str::to_owned);
+        let broken = broken.into_iter().chain(active.warning).collect();
         let shared = Shared {
-            queue: Mutex::new(Queue::load(folder)),
+            queue: Mutex::new(queue),
             clients: Clients::default(),
             instance: host_name(),
             retry: Notify::new(),
         };
         Self {
-            rules: Rules::resume(load_active(folder), now),
+            rules: Rules::resume(active.value, now),
             shared: Arc::new(shared),
             posts: Vec::new(),
             tasks: BTreeMap::new(),
@@ -163,6 +180,7 @@ impl Running {
             is_unwritten: false,
             mended: now.elapsed,
             gone: Gone::default(),
+            broken,
         }
     }
 
@@ -331,22 +349,10 @@ fn log(transition: &rules::Transition) {
     }
 }
 
-/// The alerts that were on when an earlier agent ended. A file that cannot be read is moved aside.
-fn load_active(folder: &Path) -> Vec<rules::Kept> {
-    let path = folder.join(ACTIVE_FILE);
-    let read = journal::read_file(&path)
-        .and_then(|text| serde_json::from_str(&text).map_err(io::Error::other));
-    read.unwrap_or_else(|error: io::Error| {
-        if error.kind() != io::ErrorKind::NotFound {
-            let aside = folder.join(format!("{ACTIVE_FILE}.broken"));
-            let moved = fs::rename(&path, &aside);
-            warn!(
-                file = %path.display(), moved_to = %aside.display(), moved = moved.is_ok(), %error,
-                "which alerts were on cannot be read: those that still are begin anew"
-            );
-        }
-        Vec::new()
-    })
+/// The alerts that were on when an earlier agent ended.
+fn load_active(folder: &Path) -> Loaded<Vec<rules::Kept>> {
+    let otherwise = "alerts that were on, and still are, begin anew";
+    state_file::load(folder, ACTIVE_FILE, otherwise)
 }
 
 /// This moment.

@@ -33,12 +33,14 @@ struct Families {
     dry_run: IntGaugeVec,
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
+    rules_not_enforced: IntGaugeVec,
     bans: IntGaugeVec,
     bypass: IntGaugeVec,
     map_capacity: IntGaugeVec,
     map_entries: IntGaugeVec,
     feed_entries: IntGaugeVec,
     feed_success: IntGaugeVec,
+    feed_successful: IntGaugeVec,
     reload_successful: IntGaugeVec,
     reload_timestamp: IntGaugeVec,
     build_info: IntGaugeVec,
@@ -74,6 +76,11 @@ impl Families {
             )?,
             rules: gauge("guard_rules", "Rules in force in the kernel.", &["list"])?,
             rules_configured: gauge("guard_rules_configured", "Rules configured.", &["list"])?,
+            rules_not_enforced: gauge(
+                "guard_rules_not_enforced",
+                "Rules configured for which the kernel holds none at all.",
+                &["list"],
+            )?,
             bans: gauge("guard_bans", "Sources that are banned.", &[])?,
             bypass: gauge(
                 "guard_bypass",
@@ -98,6 +105,11 @@ impl Families {
             feed_success: gauge(
                 "guard_feed_last_success_timestamp_seconds",
                 "When a feed's list was last read or fetched.",
+                &["feed"],
+            )?,
+            feed_successful: gauge(
+                "guard_feed_last_update_successful",
+                "Whether the last attempt to fetch a feed's list brought it in force.",
                 &["feed"],
             )?,
             reload_successful: gauge(
@@ -143,6 +155,8 @@ impl Families {
         for list in &status.rules {
             let configured = self.rules_configured.with_label_values(&[&list.list]);
             configured.set(gauge_value(list.configured));
+            let not_enforced = self.rules_not_enforced.with_label_values(&[&list.list]);
+            not_enforced.set(gauge_value(list.missing));
             self.rules
                 .with_label_values(&[&list.list])
                 .set(gauge_value(list.in_force));
@@ -170,6 +184,8 @@ impl Families {
             let name = &[feed.name.as_str()];
             let entries = self.feed_entries.with_label_values(name);
             entries.set(gauge_value(feed.entries));
+            let successful = self.feed_successful.with_label_values(name);
+            successful.set(feed.error.is_none().into());
             if let Some(updated) = feed.updated {
                 let success = self.feed_success.with_label_values(name);
                 success.set(gauge_value(updated));

@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -34,6 +34,24 @@ pub(crate) struct Loaded<T> {
     pub(crate) warning: Option<String>,
 }
 
+impl<T> Loaded<T> {
+    /// What was in it without anything to tell.
+    pub(crate) fn whole(value: T) -> Self {
+        Self {
+            value,
+            warning: None,
+        }
+    }
+
+    /// The same with something else for what was in it.
+    pub(crate) fn map<U>(self, of: impl FnOnce(T) -> U) -> Loaded<U> {
+        Loaded {
+            value: of(self.value),
+            warning: self.warning,
+        }
+    }
+}
+
 /// Reads the JSON in the file `name` of the state folder. `otherwise` says what it means when that is
 /// not possible.
 pub(crate) fn load<T: DeserializeOwned + Default>(
@@ -41,22 +59,47 @@ pub(crate) fn load<T: DeserializeOwned + Default>(
     name: &str,
     otherwise: &str,
 ) -> Loaded<T> {
+    load_if_there(folder, name, otherwise).map(Option::unwrap_or_default)
+}
+
+/// The same; nothing when there is no file, or none that can be read.
+pub(crate) fn load_if_there<T: DeserializeOwned>(
+    folder: &Path,
+    name: &str,
+    otherwise: &str,
+) -> Loaded<Option<T>> {
     let path = folder.join(name);
-    let read = match fs::read(&path) {
+    let read = match read(&path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Loaded::default(),
         Err(error) => Err(error.to_string()),
     };
     match read {
-        Ok(value) => Loaded {
-            value,
-            warning: None,
-        },
+        Ok(value) => Loaded::whole(Some(value)),
         Err(error) => Loaded {
-            value: T::default(),
+            value: None,
             warning: Some(set_aside(&path, otherwise, &error)),
         },
     }
+}
+
+/// Reads a file of the state folder.
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Opens a regular file to be read: any other might never end.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // Opening a pipe would wait for somebody to write.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = options.read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    Ok(file)
 }
 
 /// Moves a file aside that cannot be used, and says so and what it means.
@@ -181,6 +224,24 @@ mod tests {
         assert_eq!(first.ok().as_deref(), Some("[0,"));
         let files = fs::read_dir(folder.path()).expect("the folder").count();
         assert_eq!(files, KEPT_BROKEN);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join(NAME);
+        let make: [fn(&Path); 3] = [
+            |path| nix::unistd::mkfifo(path, nix::sys::stat::Mode::S_IRWXU).expect("a pipe"),
+            |path| fs::create_dir(path).expect("a folder"),
+            |path| std::os::unix::fs::symlink("/dev/zero", path).expect("a link"),
+        ];
+        for make in make {
+            make(&path);
+            let loaded = load_numbers(folder.path());
+            assert_eq!(loaded.value, [0_u32; 0]);
+            assert!(loaded.warning.is_some());
+            assert!(fs::symlink_metadata(&path).is_err(), "it is moved aside");
+        }
     }
 
     #[test]

@@ -110,6 +110,10 @@ pub struct InterfaceStatus {
     pub attached: Option<String>,
     /// What there is to know about how it is attached.
     pub note: Option<String>,
+    /// Pins of what keeps the program there after the agent that somebody has removed, and that were
+    /// made again.
+    #[serde(default)]
+    pub pins_lost: u64,
     /// What was counted, without the counters that are zero.
     pub packets: Vec<PacketCount>,
 }
@@ -204,7 +208,6 @@ pub struct RuleStatus {
     /// Entries that the kernel holds.
     pub in_force: u64,
     /// Entries for whose network nothing at all is in force, neither they nor what goes before them.
-    /// Counted while alerts are configured.
     #[serde(default)]
     pub missing: u64,
 }

@@ -27,7 +27,6 @@ impl Agent {
         if !self.alerts.are_wanted() {
             return;
         }
-        self.lock().count_missing();
         match self.snapshot(Extent::ForAlerts) {
             Ok(status) => self.alerts.observe(&status),
             // The metrics and the status say it too, to whoever asks.
@@ -41,7 +40,7 @@ impl Agent {
 
 impl Inner {
     /// Looks for entries that nothing stands for, where the sums have changed and do not agree.
-    fn count_missing(&mut self) {
+    pub(super) fn count_missing(&mut self) {
         let in_force = self.kernel.rules();
         let seen = [
             (self.configured(List::Allow) as u64, in_force.allow),

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Result, bail, ensure};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::{
     config::{Config, OnStop, XdpMode},
@@ -37,6 +37,10 @@ pub(super) struct Interfaces {
 pub(super) struct Guarded {
     pub(super) name: String,
     state: State,
+    /// Pins of its programs that somebody has removed.
+    pub(super) pins_lost: u64,
+    /// Why one of them could not be made again.
+    unpinned: Option<String>,
 }
 
 /// How it stands with an interface.
@@ -204,7 +208,7 @@ impl Interfaces {
                 Some(interface) if guarded.is_due(interface, kernel.program_id(), now) => {
                     guarded.protect(kernel, position, interface, (mode, lasts), now);
                 }
-                Some(_) => {}
+                Some(_) => guarded.mend_pins(),
             }
         }
     }
@@ -218,6 +222,8 @@ impl Guarded {
                 index: interface.index,
                 attachment,
             },
+            pins_lost: 0,
+            unpinned: None,
         }
     }
 
@@ -254,7 +260,11 @@ impl Guarded {
     /// What its operator should know of it.
     pub(super) fn note(&self) -> Option<String> {
         match &self.state {
-            State::Protected { attachment, .. } => generic_note(attachment),
+            State::Protected { attachment, .. } => {
+                let notes = [generic_note(attachment), self.pins_note()];
+                let notes: Vec<String> = notes.into_iter().flatten().collect();
+                (!notes.is_empty()).then(|| notes.join("; "))
+            }
             State::Gone => Some("the interface is gone: its traffic is not judged".to_owned()),
             State::Stripped { .. } => Some(
                 "somebody took the program off: restart guard to protect the interface again"
@@ -262,6 +272,47 @@ impl Guarded {
             ),
             State::Failed { why, .. } => Some(format!("not protected, to be tried again: {why}")),
         }
+    }
+
+    fn pins_note(&self) -> Option<String> {
+        let lost = self.pins_lost;
+        match (&self.unpinned, lost) {
+            (Some(why), _) => Some(format!(
+                "what keeps the program there after the agent is not pinned any more, and cannot be \
+                 pinned again: {why}"
+            )),
+            (None, 0) => None,
+            (None, lost) => Some(format!(
+                "somebody has removed {lost} pins of what keeps the program there after the agent: \
+                 they were made again"
+            )),
+        }
+    }
+
+    /// Makes pins again that somebody has removed. What is wrong is said once.
+    fn mend_pins(&mut self) {
+        let State::Protected { attachment, .. } = &mut self.state else {
+            return;
+        };
+        let (lost, outcome) = attachment.mend_pins();
+        self.pins_lost += lost;
+        if lost > 0 {
+            warn!(
+                iface = self.name,
+                lost, "somebody removed pins of what keeps the program there: made again"
+            );
+        }
+        let why = outcome.err().map(|error| format!("{error:#}"));
+        if let Some(why) = why
+            .as_ref()
+            .filter(|why| self.unpinned.as_ref() != Some(why))
+        {
+            error!(
+                iface = self.name,
+                why, "what keeps the program there is not pinned: it ends with the agent"
+            );
+        }
+        self.unpinned = why;
     }
 
     fn lose(&mut self) {

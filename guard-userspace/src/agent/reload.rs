@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tracing::{error, info, warn};
 
 use super::{
+    alerting::Missing,
     book::{self, Book},
     fetching,
     state::{Agent, Inner, Rules},
@@ -245,6 +246,7 @@ impl Agent {
         }
         inner.is_deeded = is_deeded;
         inner.kernel = next;
+        inner.missing = Missing::default();
         Ok(())
     }
 

@@ -296,7 +296,8 @@ pub(super) enum Extent {
 impl Agent {
     /// The agent at this moment.
     pub(super) fn snapshot(&self, extent: Extent) -> Result<Status> {
-        let inner = self.lock();
+        let mut inner = self.lock();
+        inner.count_missing();
         let events = inner.kernel.counters.events()?;
         Ok(Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -328,7 +329,7 @@ impl Agent {
             bans: inner.rules.over.bans.count(book::now()) as u64,
             bans_begun: inner.rules.over.bans.begun(),
             banned_last: inner.rules.over.bans.last(BANNED_LAST, book::now()),
-            warnings: inner.warnings(),
+            warnings: [inner.warnings(), self.alerts.broken()].concat(),
             privileges: self.privileges.get().cloned().unwrap_or_default(),
             connections_evicted: inner.kernel.counters.evicted(Evicted::Talks)?,
             events: EventStatus {
@@ -448,6 +449,7 @@ impl Inner {
             name: guarded.name.clone(),
             attached: guarded.mode().map(|mode| mode.name().to_owned()),
             note: guarded.note(),
+            pins_lost: guarded.pins_lost,
             packets,
         })
     }

@@ -12,6 +12,8 @@ use std::{
 
 use tracing::{info, warn};
 
+use crate::state_file;
+
 /// Bytes of lines that are over, before the file is written anew.
 const WASTE: u64 = 512 << 10;
 /// The largest file that is read: more than is ever written.
@@ -27,6 +29,8 @@ pub(super) struct Journal {
     is_stale: bool,
     /// That has been said.
     is_told: bool,
+    /// What there is to tell the operator of the file that was there, in a sentence.
+    pub(super) warning: Option<String>,
 }
 
 impl Journal {
@@ -39,6 +43,7 @@ impl Journal {
             length: 0,
             is_stale: false,
             is_told: false,
+            warning: None,
         };
         let text = match text {
             Ok(text) => text,
@@ -63,14 +68,8 @@ impl Journal {
     }
 
     fn move_aside(&mut self, why: &str) {
-        let mut aside = self.path.clone().into_os_string();
-        aside.push(".broken");
-        let moved = fs::rename(&self.path, &aside);
-        warn!(
-            file = %self.path.display(), moved_to = %Path::new(&aside).display(),
-            moved = moved.is_ok(), why,
-            "of the alerts that wait to be sent, some cannot be read"
-        );
+        let otherwise = "alerts that wait are sent as far as they can be read";
+        self.warning = Some(state_file::set_aside(&self.path, otherwise, why));
         self.length = 0;
         self.is_stale = true;
     }
@@ -164,17 +163,10 @@ fn private(options: &mut OpenOptions) -> &mut OpenOptions {
     options.mode(0o600).custom_flags(libc::O_NOFOLLOW)
 }
 
-/// Reads a regular file that is not too large: any other might never end.
+/// Reads a file that is not too large.
 pub(super) fn read_file(path: &Path) -> io::Result<String> {
-    let mut options = OpenOptions::new();
-    // Opening a pipe would wait for somebody to write.
-    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
-    let file = options.read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is no regular file"));
-    }
-    if metadata.len() > LARGEST {
+    let file = state_file::open(path)?;
+    if file.metadata()?.len() > LARGEST {
         return Err(io::Error::other("it is larger than guard ever makes it"));
     }
     let mut bytes = Vec::new();

@@ -201,6 +201,11 @@ impl Queue {
         self.dropped
     }
 
+    /// What there is to tell of the file that was there.
+    pub(super) fn warning(&self) -> Option<&str> {
+        self.journal.warning.as_deref()
+    }
+
     /// Whether the file says what waits.
     pub(super) fn is_written(&self) -> bool {
         self.journal.is_written()

@@ -37,6 +37,7 @@ pub(super) fn status() -> Status {
             name: "eth0".to_owned(),
             attached: Some("native".to_owned()),
             note: None,
+            pins_lost: 0,
             packets: Vec::new(),
         }],
         services: ["orders", "stock"].map(service).into(),

@@ -76,6 +76,23 @@ impl Attachment {
         self.link.program_id()
     }
 
+    /// Sees to it that what keeps the programs there after us is pinned still. How many pins were not
+    /// there, or not ours, and are again; and what hinders others, whose program ends with us.
+    pub fn mend_pins(&mut self) -> (u64, Result<()>) {
+        let others = [&mut self.departures, &mut self.arrivals];
+        let all = [&mut self.link]
+            .into_iter()
+            .chain(others.into_iter().flatten());
+        let (mut lost, mut outcome) = (0, Ok(()));
+        for held in all {
+            match held.mend() {
+                Ok(was_lost) => lost += u64::from(was_lost),
+                Err(error) => outcome = Err(error),
+            }
+        }
+        (lost, outcome)
+    }
+
     /// Leaves the programs where they are.
     pub fn leave(self) {
         let Self {

@@ -29,6 +29,7 @@ use super::{
     object::OBJECT,
     place::{Generation, Place},
 };
+use crate::state_file::{self, Lasting, Loaded};
 
 /// The deed, in the state folder.
 const FILE: &str = "estate.json";
@@ -163,21 +164,13 @@ pub struct Estate {
 impl Estate {
     /// What an agent has left whose pins are in `place` and whose state is in `state_dir`, if the
     /// two belong together and are of this boot.
-    pub fn find(place: &Place, state_dir: &Path) -> Option<Self> {
-        let path = state_dir.join(FILE);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
-            Err(error) => {
-                warn!(file = %path.display(), %error, "what an earlier agent left cannot be read");
-                return None;
-            }
-        };
-        let deed: Deed = serde_json::from_slice(&bytes)
-            .inspect_err(|error| {
-                warn!(file = %path.display(), %error, "what an earlier agent left cannot be read");
-            })
-            .ok()?;
+    pub(crate) fn find(place: &Place, state_dir: &Path) -> Loaded<Option<Self>> {
+        let otherwise = "what an earlier agent learned and counted is lost";
+        let deed = state_file::load_if_there(state_dir, FILE, otherwise);
+        deed.map(|deed| Self::of(deed?, place))
+    }
+
+    fn of(deed: Deed, place: &Place) -> Option<Self> {
         if !place.is_lasting() || deed.boot_id != boot_id() {
             return None;
         }
@@ -310,11 +303,7 @@ pub(super) fn write(
         labels: plan.labels.clone(),
         carried: carried.clone(),
     };
-    let text = serde_json::to_vec(&deed).context("the deed")?;
-    let (path, new) = (state_dir.join(FILE), state_dir.join(format!("{FILE}.new")));
-    fs::write(&new, text)
-        .and_then(|()| fs::rename(&new, &path))
-        .with_context(|| format!("cannot write {}", path.display()))
+    state_file::save(state_dir, FILE, &deed, Lasting::Agent)
 }
 
 /// Takes the deed away: there is nothing left that it speaks of.

@@ -346,7 +346,7 @@ impl Drop for Generation {
     }
 }
 
-fn remove(pin: &Path) -> io::Result<()> {
+pub(super) fn remove(pin: &Path) -> io::Result<()> {
     match fs::remove_file(pin) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
@@ -380,7 +380,7 @@ fn lock(folder: &Path) -> Result<File> {
 }
 
 /// Makes a folder that only we can look into.
-fn own_folder(folder: &Path) -> Result<()> {
+pub(super) fn own_folder(folder: &Path) -> Result<()> {
     let made = fs::DirBuilder::new()
         .mode(0o700)
         .recursive(true)

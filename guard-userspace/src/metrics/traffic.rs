@@ -13,6 +13,7 @@ use crate::{
 
 /// The families of interfaces and services.
 pub(super) struct Traffic {
+    pins_lost: IntCounterVec,
     packets: IntCounterVec,
     bytes: IntCounterVec,
     attached: IntGaugeVec,
@@ -68,6 +69,12 @@ impl Traffic {
                 "Sampled TLS handshakes that are a reason to look at the server.",
                 &["service", "finding"],
             )?,
+            pins_lost: counter(
+                registry,
+                "guard_pins_lost_total",
+                "Pins of what keeps the program on an interface that somebody has removed.",
+                &["iface"],
+            )?,
             service_info: gauge(
                 registry,
                 "guard_service_info",
@@ -78,6 +85,9 @@ impl Traffic {
     }
 
     pub(super) fn fill_interface(&self, interface: &InterfaceStatus) {
+        self.pins_lost
+            .with_label_values(&[&interface.name])
+            .inc_by(interface.pins_lost);
         for mode in ["native", "generic"] {
             let attached = interface.attached.as_deref() == Some(mode);
             self.attached

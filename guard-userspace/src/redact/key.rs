@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::{self, File},
+    fs::File,
     io::{self, Read as _},
     path::Path,
 };
@@ -10,7 +10,7 @@ use std::{
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use crate::state_file::{self, Lasting};
+use crate::state_file::{self, Lasting, Loaded};
 
 /// Bytes of a key.
 const KEY_LEN: usize = 32;
@@ -39,20 +39,24 @@ impl Key {
     ///
     /// # Errors
     /// The state folder cannot be written. A file that is no key is moved aside for a new one.
-    pub fn load(state_dir: &Path) -> io::Result<Self> {
+    pub(crate) fn load(state_dir: &Path) -> io::Result<Loaded<Self>> {
         let path = state_dir.join(FILE);
-        match fs::read(&path) {
-            Ok(bytes) => match bytes.try_into() {
-                Ok(key) => Ok(Self(key)),
-                Err(bytes) => {
-                    let error = format!("{} bytes are no key", bytes.len());
-                    state_file::set_aside(&path, "marks of credentials change", &error);
-                    Self::make(state_dir)
-                }
-            },
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::make(state_dir),
-            Err(error) => Err(error),
-        }
+        let error = match state_file::read(&path).map(<[u8; KEY_LEN]>::try_from) {
+            Ok(Ok(key)) => return Ok(Loaded::whole(Self(key))),
+            Ok(Err(bytes)) => format!("{} bytes are no key", bytes.len()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Self::make(state_dir).map(Loaded::whole);
+            }
+            Err(error) => error.to_string(),
+        };
+        Ok(Loaded {
+            warning: Some(state_file::set_aside(
+                &path,
+                "marks of credentials change",
+                &error,
+            )),
+            value: Self::make(state_dir)?,
+        })
     }
 
     fn make(state_dir: &Path) -> io::Result<Self> {
@@ -87,15 +91,15 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 
     #[test]
     fn a_key_is_made_once_and_nobody_else_reads_it() {
         let folder = tempfile::tempdir().expect("a folder");
-        let first = Key::load(folder.path()).expect("a key");
-        let again = Key::load(folder.path()).expect("the same");
+        let first = Key::load(folder.path()).expect("a key").value;
+        let again = Key::load(folder.path()).expect("the same").value;
         assert_eq!(first.mark(b"secret"), again.mark(b"secret"));
         let mode = fs::metadata(folder.path().join(FILE)).expect("the file");
         assert_eq!(mode.permissions().mode() & 0o777, 0o600);
@@ -105,7 +109,7 @@ mod tests {
         assert_ne!(first.mark(b"secret"), first.mark(b"secret2"));
 
         fs::write(folder.path().join(FILE), b"short").expect("written");
-        let new = Key::load(folder.path()).expect("a new key");
+        let new = Key::load(folder.path()).expect("a new key").value;
         assert_ne!(first.mark(b"secret"), new.mark(b"secret"));
         let aside = fs::read(folder.path().join("credentials.key.broken"));
         assert_eq!(aside.ok().as_deref(), Some(&b"short"[..]));

@@ -2,9 +2,9 @@
 
 use std::{fs, net::Ipv4Addr};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::{
-    agent::{Agent, Folder},
+    agent::{Agent, Folder, field},
     counters::SourceCounter,
     flood::Flood,
     stage::{CLIENT, INTERFACE, SERVER, Stage},
@@ -90,12 +90,37 @@ fn a_feed_is_in_force_beneath_what_the_operator_says() -> Result<()> {
     Ok(())
 }
 
+/// Reloads what is no list, which is told in this way to all who may look.
+fn assert_the_old_one_stays(agent: &Agent, said: &str) -> Result<()> {
+    let name = agent.folder().join("drop.netset").display().to_string();
+    let refused = agent.cli(&["reload"])?;
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(2), "{error}");
+    let status = agent.status()?["last_reload_error"].clone();
+    let is_told = |told: &Value| {
+        let told = told.as_str().unwrap_or_default();
+        told.contains(said) && told.contains(&name)
+    };
+    assert!(is_told(&status), "{status}");
+    assert!(is_told(&error.clone().into()), "{error}");
+    wait_until(|| {
+        let log = agent.log();
+        let mut errors = log.with("level", "ERROR");
+        Ok(errors.any(|line| field(&line, "error").is_some_and(is_told)))
+    })
+    .context("the log does not say it")?;
+    assert_eq!(feeds(agent)?["in_force"], 2);
+    let metrics = agent.metrics()?;
+    let successful = metrics.value("guard_config_last_reload_successful", &[]);
+    assert_eq!(successful, Some(0.0));
+    Ok(())
+}
+
 #[test]
 fn what_is_no_list_leaves_the_old_one_in_force() -> Result<()> {
     let stage = Stage::new()?;
     let agent = start(&stage, &format!("{CLIENT}\n"), "192.0.2.1")?;
     let file = agent.folder().join("drop.netset");
-    let name = file.display().to_string();
     for (bytes, said) in [
         (&b""[..], "there is no entry in it"),
         (b"<!doctype html>\n<p>Not found", "a web page"),
@@ -114,17 +139,26 @@ fn what_is_no_list_leaves_the_old_one_in_force() -> Result<()> {
         ),
     ] {
         fs::write(&file, bytes)?;
-        let refused = agent.cli(&["reload"])?;
-        let error = String::from_utf8_lossy(&refused.stderr);
-        assert_eq!(refused.status.code(), Some(2), "{error}");
-        assert!(error.contains(said) && error.contains(&name), "{error}");
-        assert_eq!(feeds(&agent)?["in_force"], 2);
-        let successful = agent
-            .metrics()?
-            .value("guard_config_last_reload_successful", &[]);
-        assert_eq!(successful, Some(0.0));
+        assert_the_old_one_stays(&agent, said)?;
         assert!(!reaches(&stage)?);
     }
+    fs::File::create(&file)?.set_len((256 << 20) + 1)?;
+    assert_the_old_one_stays(&agent, "larger than 256 MiB")?;
+    assert!(!reaches(&stage)?);
+
+    // One that holds the host's own address is a list, of which that is not in force.
+    fs::write(&file, format!("{CLIENT}\n{SERVER}\n192.0.2.4\n"))?;
+    let taken = agent.cli(&["reload"])?;
+    let told = String::from_utf8(taken.stderr)?;
+    assert!(taken.status.success(), "{told}");
+    let own = "the feed drop-list has an entry that holds an address of this host";
+    let warnings = agent.status()?["warnings"].to_string();
+    for told in [told, warnings] {
+        assert!(told.contains(own), "{told}");
+    }
+    wait_until(|| Ok(agent.log().text().contains(own)))?;
+    assert_eq!(feeds(&agent)?["in_force"], 3);
+    assert!(!reaches(&stage)?);
     fs::write(&file, "192.0.2.2\n192.0.2.3\n")?;
     nix::sys::signal::kill(
         nix::unistd::Pid::from_raw(agent.status()?["pid"].as_i64().unwrap_or(0) as i32),

@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::PathBuf}
 
 use anyhow::{Context as _, Result};
 use lab::{
-    agent::{Agent, Folder},
+    agent::{Agent, Folder, field},
     servers::Nginx,
     stage::{CLIENT, INTERFACE, OTHER, SERVER as HOST, Stage},
 };
@@ -169,6 +169,28 @@ const HOSTILE: [(&str, &[u8], &str); 6] = [
     ),
 ];
 
+/// Has the list fetched again, in which there is something wrong now that is told in this way.
+fn assert_the_last_good_one_stays(agent: &Agent, wrong: &str, said: &str) -> Result<()> {
+    cli(agent, &["reload"])?;
+    wait_until(|| Ok(error(agent, "good")?.contains(said)))
+        .with_context(|| format!("{wrong}: no `{said}`"))?;
+    assert_eq!(feed(agent, "good")?["entries"], 2, "{wrong}");
+    let metrics = agent.metrics()?;
+    let value = |name| metrics.value(name, &[("feed", "good")]);
+    assert_eq!(value("guard_feed_entries"), Some(2.0), "{wrong}");
+    let successful = value("guard_feed_last_update_successful");
+    assert_eq!(successful, Some(0.0), "{wrong}");
+    wait_until(|| {
+        let log = agent.log();
+        let mut warnings = log.with("feed", "good");
+        Ok(warnings.any(|line| {
+            let error = field(&line, "error").and_then(Value::as_str);
+            error.is_some_and(|error| error.contains(said))
+        }))
+    })
+    .with_context(|| format!("{wrong}: the log does not say it"))
+}
+
 #[test]
 fn what_a_server_sends_in_place_of_a_list_is_refused_and_the_others_go_on() -> Result<()> {
     let stage = Stage::new()?;
@@ -213,11 +235,13 @@ fn what_a_server_sends_in_place_of_a_list_is_refused_and_the_others_go_on() -> R
     let taken = metrics.value("guard_config_last_reload_successful", &[]);
     assert_eq!(taken, Some(1.0), "the configuration is not to blame");
 
-    // The good one turns bad: what was in force stays.
-    nginx.publish("list", b"<html>")?;
-    cli(&agent, &["reload"])?;
-    wait_until(|| Ok(error(&agent, "good")?.contains("web page")))?;
-    assert_eq!(feed(&agent, "good")?["entries"], 2);
+    // The good one turns bad in each of these ways: what was in force stays.
+    for (name, bytes, said) in HOSTILE {
+        nginx.publish("list", bytes)?;
+        assert_the_last_good_one_stays(&agent, name, said)?;
+    }
+    nginx.grow("list", (256 << 20) + 1)?;
+    assert_the_last_good_one_stays(&agent, "huge", "larger than 256 MiB")?;
     agent.stop()?;
     Ok(())
 }

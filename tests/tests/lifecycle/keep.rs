@@ -262,6 +262,72 @@ fn pins_and_deeds_that_do_not_fit_are_not_believed() -> Result<()> {
         folder = kill(agent)?.folder;
     }
     siege.assert_tight(flood)?;
+    let kept = fs::read_to_string(folder.state().join("estate.json.broken"))?;
+    assert_eq!(kept, "{\"abi\": ", "nothing of it is lost");
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let links = agent.folder().bpffs().join("links");
+    let pins = || -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&links)?.map(|entry| Ok(entry?.path()));
+        let mut pins = entries.collect::<Result<Vec<_>>>()?;
+        pins.sort();
+        Ok(pins)
+    };
+    let first = pins()?;
+    ensure!(!first.is_empty(), "nothing is pinned");
+    let budgets = maps(agent.folder())?.join("BUDGETS");
+    let flood = siege.flood()?;
+
+    let lost = || {
+        let metrics = agent.metrics()?;
+        Ok::<_, anyhow::Error>(metrics.count("guard_pins_lost_total", &[]))
+    };
+    let meddle: [&dyn Fn() -> Result<()>; 3] = [
+        &|| Ok(first.iter().try_for_each(fs::remove_file)?),
+        // The folder with them.
+        &|| {
+            first.iter().try_for_each(fs::remove_file)?;
+            Ok(fs::remove_dir(&links)?)
+        },
+        // Something else in their place.
+        &|| {
+            for pin in &first {
+                fs::remove_file(pin)?;
+                MapData::from_pin(&budgets)?.pin(pin)?;
+            }
+            Ok(())
+        },
+    ];
+    for (meddle, round) in meddle.into_iter().zip(1..) {
+        meddle()?;
+        wait_until(|| Ok(lost()? == round * first.len() as u64))?;
+        assert_eq!(pins()?, first);
+    }
+    let status = agent.status()?;
+    let note = status["interfaces"][0]["note"].to_string();
+    assert!(note.contains("made again"), "{note}");
+    let said = agent
+        .log()
+        .with(
+            "message",
+            "somebody removed pins of what keeps the program there: made again",
+        )
+        .count();
+    assert_eq!(said, 3);
+
+    // Another program takes over by them, and they keep it when nobody else does.
+    cli(&agent, &["reload"])?;
+    let folder = kill(agent)?.folder;
+    assert!(siege.stage.server.xdp()?.is_some());
+    let agent = siege.start(folder, KEEP)?;
+    wait_until(|| Ok(denied(&agent)? > 0))?;
+    let folder = agent.stop()?.folder;
+    siege.assert_tight(flood)?;
     assert_detaches(&siege.stage, &folder)
 }
 

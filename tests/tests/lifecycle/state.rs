@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use lab::{
     agent::{Agent, Folder},
     command,
@@ -68,29 +68,45 @@ fn what_cannot_be_written_down_is_refused_and_not_in_force() -> Result<()> {
 
 #[test]
 fn broken_state_files_are_moved_aside_and_protection_goes_on() -> Result<()> {
-    const FILES: [&str; 3] = ["entries.json", "bans.json", "credentials.key"];
+    const FILES: [&str; 6] = [
+        "entries.json",
+        "bans.json",
+        "credentials.key",
+        "estate.json",
+        "alerts-queue.jsonl",
+        "alerts-active.json",
+    ];
+    const BROKEN: &[u8] = b"[{\"list\": \"de\0ny\"\n";
+    // Nobody listens there.
+    const ALERT: &str = "[[alert]]\nwebhook = \"http://127.0.0.1:9/\"\nformat = \"json\"\n";
     let stage = Stage::new()?;
     let folder = Folder::new()?;
     fs::create_dir_all(folder.state())?;
     for file in FILES {
-        fs::write(folder.state().join(file), b"[{\"list\": \"de\0ny\"")?;
+        fs::write(folder.state().join(file), BROKEN)?;
     }
-    let agent = Agent::start_in(stage.host(), folder, &FLAGS)?;
+    let config = folder.join("guard.toml");
+    fs::write(&config, ALERT)?;
+    let flags = ["--iface", INTERFACE, "--config", &config.to_string_lossy()];
+    let agent = Agent::start_in(stage.host(), folder, &flags)?;
     let kept_in = agent.folder().state();
     for file in FILES {
         let aside = kept_in.join(format!("{file}.broken"));
-        assert_eq!(fs::read(aside)?, b"[{\"list\": \"de\0ny\"", "{file}");
+        let kept = fs::read(aside).with_context(|| format!("{file} is not kept"))?;
+        assert_eq!(kept, BROKEN, "{file}");
     }
     let status = agent.status()?;
     let warnings = status["warnings"].to_string();
-    for file in &FILES[..2] {
+    let log = agent.log().text().to_owned();
+    for file in &FILES {
         let told = format!("{file} cannot be read");
         assert!(warnings.contains(&told), "no `{told}` in {warnings}");
+        assert!(log.contains(&told), "no `{told}` in {log}");
     }
     cli(&agent, &["deny", "add", &CLIENT.to_string()])?;
     assert!(!reaches(&stage)?);
     let folder = agent.stop()?.folder;
-    let agent = Agent::start_in(stage.host(), folder, &FLAGS)?;
+    let agent = Agent::start_in(stage.host(), folder, &flags)?;
     assert!(!reaches(&stage)?, "what was added since is kept");
     assert_eq!(agent.status()?["warnings"], serde_json::json!([]));
     agent.stop()?;

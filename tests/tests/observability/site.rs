@@ -78,6 +78,10 @@ name = "listed"
 file = "listed.netset"
 
 # Nobody listens there.
+[[feed]]
+name = "fetched"
+url = "http://127.0.0.1:9/"
+
 [[alert]]
 webhook = "http://127.0.0.1:9/"
 format = "json"
