@@ -10,7 +10,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, ensure};
@@ -21,6 +21,9 @@ use aya::{
 
 use self::{fields::Fields, sender::Sender};
 use crate::{frames::Frame, link::Interface, object};
+
+/// How long the first frame may take.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A frame to be sent many times.
 #[derive(Clone, Debug)]
@@ -133,6 +136,19 @@ impl Running {
     /// Frames sent so far.
     pub fn sent(&self) -> Result<u64> {
         Ok(self.sent.get(&0, 0)?)
+    }
+
+    /// Waits until the first frame is sent, which takes a while on a busy machine.
+    ///
+    /// # Errors
+    /// None is within some seconds.
+    pub fn wait_for_first(&self) -> Result<()> {
+        let begin = Instant::now();
+        while self.sent()? == 0 {
+            ensure!(begin.elapsed() < PATIENCE, "a flood does not begin");
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// Whether the last frame was sent.

@@ -40,7 +40,7 @@ const PEERS: [Peer; 9] = [
 pub(crate) const TOO_MUCH: u64 = 8_000_000;
 /// Packets a second that everybody can take.
 pub(crate) const MODERATE: u64 = 500_000;
-/// A flood is under way by then, and goes on for so long after it was looked at.
+/// After its first frame a flood is under way by then, and goes on for so long after it was looked at.
 pub(crate) const SETTLED: Duration = Duration::from_millis(60);
 
 /// One kind of flood against one peer, by round.
@@ -143,6 +143,7 @@ impl Probe {
         let frames = rate_pps as f64 * (SETTLED + time + SETTLED).as_secs_f64();
         let flood = kind.flood(arena, frames as u64, Some(rate_pps));
         let flood = flood.start(&arena.stage.client)?;
+        flood.wait_for_first()?;
         thread::sleep(SETTLED);
         let from = Received::by_now(arena)?;
         thread::sleep(time);

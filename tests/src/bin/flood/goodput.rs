@@ -113,6 +113,7 @@ impl Under {
         };
         let flood = kind.flood(arena, u64::MAX, Some(rate));
         let flood = flood.start(&arena.stage.client)?;
+        flood.wait_for_first()?;
         thread::sleep(SETTLED);
         let served = ask()?;
         flood.stop();
@@ -250,7 +251,7 @@ fn explain(recorder: &mut Recorder, table: &str, scale: Scale) {
              which goes before them; the flood has the first one for itself, so that it comes as fast \
              whoever protects. Each run takes {} s. A share is of the requests that the same clients \
              were answered in the same round, under the same protection, without a flood. Limits and \
-             lists are those of the floods above.",
+             lists are those of the floods above. The flood of 2^24 spoofed sources meets HTTP/1.1 only.",
             scale.seconds.as_secs()
         ),
     );

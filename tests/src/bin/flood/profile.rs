@@ -75,6 +75,7 @@ pub(crate) fn measure(arena: &Arena, scale: Scale, recorder: &mut Recorder) -> R
 fn shares(arena: &Arena, rate_pps: u64, time: Duration) -> Result<Vec<(&'static str, f64)>> {
     let flood = ONE.flood(arena, u64::MAX, Some(rate_pps));
     let flood = flood.start(&arena.stage.client)?;
+    flood.wait_for_first()?;
     thread::sleep(SETTLED);
     let functions = perf::record(arena.threads(), time)?;
     flood.stop();
