@@ -13,6 +13,8 @@ pub(crate) const EVENT: &str = "cpu-clock";
 /// What `perf script` is to list of a sample: the thread, the address and the function.
 const FIELDS: &str = "tid,ip,sym";
 
+/// Sees to it that it is there.
+///
 /// # Errors
 /// It is not on this machine.
 pub(crate) fn demand() -> Result<()> {
