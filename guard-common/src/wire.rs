@@ -12,14 +12,15 @@ use crate::{
 
 /// Version of everything in this file. Pins live under it. Whoever changes what the values of a map
 /// mean that outlives a program raises its layout in `guard-userspace/src/kernel/estate.rs` too.
-pub const ABI_VERSION: u32 = 8;
+pub const ABI_VERSION: u32 = 9;
 
 /// Most interfaces one agent protects.
 pub const MAX_INTERFACES: u32 = 16;
-/// Most services one agent knows.
-pub const MAX_SERVICES: u32 = 64;
-/// Position, among the limits of services, of those that tell who owes least to any.
-pub const SLOWEST_SERVICE: u32 = MAX_SERVICES;
+/// Most services one agent knows. No map has room for so many unless there are.
+pub const MAX_SERVICES: u32 = 1_024;
+/// Position, among the limits of services, of those that tell who owes least to any. Those of a
+/// service are at its position plus one.
+pub const SLOWEST_SERVICE: u32 = 0;
 /// Bytes of a payload that an event carries at most.
 pub const EXCERPT_LEN: usize = 976;
 
@@ -463,12 +464,11 @@ pub type ServiceLimits = [Limit; 3];
 #[inline(always)]
 #[must_use]
 pub const fn outcome_position(service: u32, outcome: Outcome, protocol: Protocol) -> u32 {
-    let of_service = service * Outcome::COUNT as u32 + outcome as u32;
-    of_service * Protocol::COUNT as u32 + protocol as u32
+    service * OUTCOMES_OF_SERVICE + outcome as u32 * Protocol::COUNT as u32 + protocol as u32
 }
 
-/// How many such counts there are.
-pub const OUTCOME_COUNTS: u32 = MAX_SERVICES * (Outcome::COUNT * Protocol::COUNT) as u32;
+/// How many such counts a service has.
+pub const OUTCOMES_OF_SERVICE: u32 = (Outcome::COUNT * Protocol::COUNT) as u32;
 
 /// What is counted of connections that made room for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

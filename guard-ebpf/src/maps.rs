@@ -23,8 +23,7 @@ use guard_common::{
     talkers::{self, Pace},
     wire::{
         Budget, Bypass, Counter, EventBudget, EventClass, Evicted, Ipv4Word, Ipv6Words,
-        MAX_INTERFACES, OUTCOME_COUNTS, RuleWord, SLOWEST_SERVICE, ServiceIpv4, ServiceIpv6,
-        ServiceLimits, ServicePort, Variables,
+        MAX_INTERFACES, RuleWord, ServiceIpv4, ServiceIpv6, ServiceLimits, ServicePort, Variables,
     },
 };
 
@@ -89,7 +88,7 @@ static COUNTERS: PerCpuArray<Counter> =
 
 /// Connections by service, outcome and protocol. Program writes, agent reads.
 #[map]
-static OUTCOMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(OUTCOME_COUNTS, 0);
+static OUTCOMES: PerCpuArray<u64> = PerCpuArray::with_max_entries(1, 0);
 /// Connections that made room for others, by [`Evicted`]. Program writes, agent reads.
 #[map]
 static EVICTED: PerCpuArray<u64> = PerCpuArray::with_max_entries(Evicted::COUNT, 0);
@@ -152,10 +151,10 @@ static SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static SOURCE_BYTES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
 
-/// What each service lets a source send, by the service's position, and what tells who owes least.
+/// What tells who owes least to services, and what each lets a source send, by its position plus one.
 /// Agent writes, program reads.
 #[map]
-static SERVICE_LIMITS: Array<ServiceLimits> = Array::with_max_entries(SLOWEST_SERVICE + 1, 0);
+static SERVICE_LIMITS: Array<ServiceLimits> = Array::with_max_entries(1, 0);
 /// What sources owe to services' limits of packets and SYNs. Program writes and reads.
 #[map]
 static SERVICE_SOURCES: Array<Shared<Set>> = Array::with_max_entries(1, MMAPABLE);
@@ -423,8 +422,8 @@ pub(crate) fn source_bytes(set: u32) -> Option<&'static Set> {
 }
 
 #[inline(always)]
-pub(crate) fn service_limits(service: u32) -> Option<&'static ServiceLimits> {
-    SERVICE_LIMITS.get(service)
+pub(crate) fn service_limits(service_plus_one: u32) -> Option<&'static ServiceLimits> {
+    SERVICE_LIMITS.get(service_plus_one)
 }
 
 #[inline(always)]

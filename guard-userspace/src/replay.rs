@@ -234,10 +234,7 @@ impl Replay {
     /// The totals, with the connections that the kernel side counted.
     fn totals(mut self, config: &Config) -> Result<(Vec<Connection>, Totals)> {
         for (service, position) in config.services.iter().zip(0..) {
-            let counters = &self.kernel.counters;
-            let counts = connections_by_word(|outcome, protocol| {
-                counters.connections(position, outcome, protocol)
-            })?;
+            let counts = connections_by_word(self.kernel.counters.connections(position)?);
             self.totals.connections.insert(service.name.clone(), counts);
         }
         self.totals.credentials = self.connections.credentials();

@@ -398,7 +398,7 @@ fn behind(packet: &Behind, pay: u32) -> u32 {
 #[inline(never)]
 extern "C" fn guard_service(hash: u64, now: u32, service: u32, pay: u32) -> u32 {
     let (slot, opens) = (service_slot(hash, service), service >> 16 & 1);
-    let limits = maps::service_limits((service & 0xffff) - 1);
+    let limits = maps::service_limits(service & 0xffff);
     let set = maps::service_sources(slot.set & settings::set_mask());
     let (Some([packets, connections, _]), Some(set)) = (limits, set) else {
         return WITHIN;
@@ -426,7 +426,7 @@ extern "C" fn guard_service(hash: u64, now: u32, service: u32, pay: u32) -> u32 
 #[inline(never)]
 extern "C" fn guard_service_bytes(hash: u64, now: u32, service: u32, bytes: u32, pay: u32) -> u32 {
     let slot = service_slot(hash, service);
-    let limits = maps::service_limits((service & 0xffff) - 1);
+    let limits = maps::service_limits(service & 0xffff);
     let set = maps::service_bytes(slot.set & settings::set_mask());
     let (Some([.., limit]), Some(set)) = (limits, set) else {
         return WITHIN;

@@ -511,6 +511,7 @@ fn service_status(
     extent: Extent,
 ) -> Result<ServiceStatus> {
     let is_read = |outcome| extent == Extent::Whole || outcome == Outcome::PlaintextServed;
+    let counted = kernel.counters.connections(position)?;
     Ok(ServiceStatus {
         name: service.name.clone(),
         ports: service
@@ -526,11 +527,12 @@ fn service_status(
         on_plaintext: service.on_plaintext.name().to_owned(),
         strict: service.strict,
         connections: connections_by_word(|outcome, protocol| {
-            if !is_read(outcome) {
-                return Ok(0);
+            if is_read(outcome) {
+                counted(outcome, protocol)
+            } else {
+                0
             }
-            kernel.counters.connections(position, outcome, protocol)
-        })?,
+        }),
         openapi: service.openapi.as_ref().map(|document| DocumentStatus {
             file: document.file.display().to_string(),
             version: document.version.clone(),

@@ -43,8 +43,8 @@ mod url;
 
 /// The most interfaces one agent protects.
 pub const MAX_INTERFACES: usize = 16;
-/// The most services, as the kernel's table holds no more.
-pub const MAX_SERVICES: usize = 64;
+/// The most services: a connection's word in the kernel has room for no more.
+pub const MAX_SERVICES: usize = guard_common::wire::MAX_SERVICES as usize;
 /// The largest configuration file, in bytes.
 pub const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The most feeds.

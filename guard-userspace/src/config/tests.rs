@@ -207,13 +207,13 @@ fn a_network_that_is_listed_twice_counts_once() {
 
 #[test]
 fn more_than_the_kernel_holds_is_refused() {
-    let services: Vec<String> = (0..65)
+    let services: Vec<String> = (0..=MAX_SERVICES)
         .map(|n| format!("[[service]]\nname = \"s{n}\"\nports = [{}]\n", n + 1))
         .collect();
     assert!(
         refused(&services.concat())
             .to_string()
-            .contains("65 services are more")
+            .contains("1025 services are more than guard holds")
     );
     let names: Vec<String> = (0..17).map(|n| format!("eth{n}")).collect();
     assert!(

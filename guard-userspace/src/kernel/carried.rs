@@ -10,7 +10,7 @@ use aya::{
 use guard_common::wire::Counter;
 use serde::{Deserialize, Serialize};
 
-use super::estate::Labels;
+use super::{counts::Counts, estate::Labels};
 
 /// Counts by interface, verdict and reason, and by service, outcome and protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +19,8 @@ pub(super) struct Carried {
     connections: BTreeMap<String, u64>,
 }
 
+/// Counts that are read at once.
+const AT_ONCE: u32 = 1 << 10;
 /// What separates words in a key; none of them has one.
 const SEPARATOR: char = ' ';
 
@@ -67,18 +69,18 @@ impl Carried {
 
     /// The same of connections.
     pub(super) fn add_connections(&mut self, path: &Path, labels: &Labels) -> Result<()> {
-        let counts: PerCpuArray<MapData, u64> = open(path)?;
-        let words = each(&labels.services, &labels.outcomes, &labels.protocols);
-        for (position, words) in (0..).zip(words) {
-            let Ok(per_cpu) = counts.get(&position, 0) else {
-                break;
-            };
-            let counted = self.connections.entry(words).or_default();
-            *counted = per_cpu
-                .iter()
-                .fold(*counted, |sum, count| sum.saturating_add(*count));
+        let counts = Counts::new(Map::PerCpuArray(map(path)?))
+            .with_context(|| path.display().to_string())?;
+        let mut words = each(&labels.services, &labels.outcomes, &labels.protocols);
+        for first in (0..counts.len()).step_by(AT_ONCE as usize) {
+            let positions = first..counts.len().min(first + AT_ONCE);
+            for (count, words) in counts.read(positions)?.into_iter().zip(&mut words) {
+                if count != 0 {
+                    let counted = self.connections.entry(words).or_default();
+                    *counted = counted.saturating_add(count);
+                }
+            }
         }
-        self.connections.retain(|_, counted| *counted != 0);
         Ok(())
     }
 }
@@ -93,6 +95,9 @@ fn each(first: &[String], second: &[String], third: &[String]) -> impl Iterator<
 }
 
 fn open<T: Pod>(path: &Path) -> Result<PerCpuArray<MapData, T>> {
-    let map = MapData::from_pin(path).with_context(|| format!("opening {}", path.display()))?;
-    PerCpuArray::try_from(Map::PerCpuArray(map)).with_context(|| path.display().to_string())
+    PerCpuArray::try_from(Map::PerCpuArray(map(path)?)).with_context(|| path.display().to_string())
+}
+
+fn map(path: &Path) -> Result<MapData> {
+    MapData::from_pin(path).with_context(|| format!("opening {}", path.display()))
 }

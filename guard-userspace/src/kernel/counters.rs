@@ -8,10 +8,10 @@ use guard_common::{
     connection::Outcome,
     protocol::Protocol,
     reason::{Reason, Verdict},
-    wire::{Counter, EventBudget, EventClass, Evicted, outcome_position},
+    wire::{Counter, EventBudget, EventClass, Evicted, OUTCOMES_OF_SERVICE, outcome_position},
 };
 
-use super::{carried::Carried, estate::Labels};
+use super::{carried::Carried, counts::Counts, estate::Labels};
 
 /// Handles on the maps that count. They stay readable while the program runs.
 pub struct Counters {
@@ -19,7 +19,7 @@ pub struct Counters {
     /// What was counted before.
     carried: Carried,
     packets: PerCpuArray<MapData, Counter>,
-    outcomes: PerCpuArray<MapData, u64>,
+    outcomes: Counts,
     evicted: PerCpuArray<MapData, u64>,
     event_budget: PerCpuArray<MapData, EventBudget>,
     rule_hits: PerCpuArray<MapData, u64>,
@@ -52,7 +52,7 @@ impl Counters {
             labels,
             carried,
             packets: take("COUNTERS")?.try_into().context("COUNTERS")?,
-            outcomes: take("OUTCOMES")?.try_into().context("OUTCOMES")?,
+            outcomes: Counts::new(take("OUTCOMES")?).context("OUTCOMES")?,
             evicted: take("EVICTED")?.try_into().context("EVICTED")?,
             event_budget: take("EVENT_BUDGET")?.try_into().context("EVENT_BUDGET")?,
             rule_hits: take("RULE_HITS")?.try_into().context("RULE_HITS")?,
@@ -81,17 +81,17 @@ impl Counters {
         }))
     }
 
-    /// Connections of the service at `position` by outcome and protocol.
-    pub fn connections(&self, service: u32, outcome: Outcome, protocol: Protocol) -> Result<u64> {
-        let position = outcome_position(service, outcome, protocol);
-        let per_cpu = self
-            .outcomes
-            .get(&position, 0)
-            .context("reading OUTCOMES")?;
+    /// Connections of the service at this position, by outcome and protocol.
+    pub fn connections(&self, service: u32) -> Result<impl Fn(Outcome, Protocol) -> u64> {
+        let first = service * OUTCOMES_OF_SERVICE;
+        let positions = first..first + OUTCOMES_OF_SERVICE;
+        let counted = self.outcomes.read(positions).context("OUTCOMES")?;
         let name = name(&self.labels.services, service);
-        let words = [name, outcome.name(), protocol.name()];
-        let before = self.carried.connections(words);
-        Ok(per_cpu.iter().sum::<u64>() + before)
+        Ok(move |outcome: Outcome, protocol: Protocol| {
+            let words = [name, outcome.name(), protocol.name()];
+            let at = outcome_position(0, outcome, protocol);
+            counted[at as usize] + self.carried.connections(words)
+        })
     }
 
     /// Connections that made room for others.

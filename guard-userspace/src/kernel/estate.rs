@@ -83,7 +83,7 @@ const MAPS: [Inherited; 26] = [
     map("OFFENDERS", 1, Names::None),
     map("BUDGETS", 1, Names::None),
     map("OPENINGS", 1, Names::None),
-    map("TALKS", 1, Names::Both),
+    map("TALKS", 2, Names::Both),
     map("SETTLED", 1, Names::None),
     map("SWEEP", 1, Names::None),
     map("EVENT_BUDGET", 1, Names::None),

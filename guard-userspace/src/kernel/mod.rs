@@ -4,6 +4,7 @@ mod attach;
 mod bypass;
 mod carried;
 mod counters;
+mod counts;
 mod estate;
 mod held;
 mod lifelines;

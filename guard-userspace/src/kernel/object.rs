@@ -77,7 +77,7 @@ pub(super) fn load(plan: &Plan, generation: Option<&Generation>) -> Result<Ebpf>
     }
     let mut limits: Array<&mut MapData, ServiceLimits> = map(&mut ebpf, "SERVICE_LIMITS")?;
     let slowest = (SLOWEST_SERVICE, plan.slowest_service());
-    let each = (0..).zip(plan.service_limits.iter().copied());
+    let each = (SLOWEST_SERVICE + 1..).zip(plan.service_limits.iter().copied());
     for (position, limit) in each.chain([slowest]) {
         limits
             .set(position, limit, 0)

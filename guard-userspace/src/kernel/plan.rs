@@ -8,7 +8,10 @@ use guard_common::{
     facts::Shape,
     limit::Limit,
     source::ipv6_mask,
-    wire::{ABI_VERSION, Budget, Counter, Rule, RuleWord, ServiceLimits, ServicePort, Settings},
+    wire::{
+        ABI_VERSION, Budget, Counter, OUTCOMES_OF_SERVICE, Rule, RuleWord, SLOWEST_SERVICE,
+        ServiceLimits, ServicePort, Settings,
+    },
 };
 use ipnet::IpNet;
 
@@ -222,8 +225,8 @@ impl Plan {
         self.rules.iter().copied().chain(of_feeds)
     }
 
-    /// Entries of the maps that are there for what is switched on.
-    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 13] {
+    /// Entries of the maps that are there for what is configured.
+    pub(super) fn table_sizes(&self) -> [(&'static str, u32); 15] {
         let settings = &self.settings;
         let on = |is_on, entries| if is_on { entries } else { 1 };
         let counts_networks = settings.aggregates.iter().any(Limit::is_on);
@@ -243,6 +246,9 @@ impl Plan {
                 "SERVICE_BYTES",
                 on(settings.service_limits != 0, self.source_sets),
             ),
+            ("SERVICE_LIMITS", SLOWEST_SERVICE + 1 + settings.services),
+            // What no service's port has is counted as the first one's.
+            ("OUTCOMES", settings.services.max(1) * OUTCOMES_OF_SERVICE),
             ("NETWORKS", on(counts_networks, settings.network_mask + 1)),
             ("KNOWN", on(self.needs_known(), settings.known_mask + 1)),
             ("CONNECTIONS", on(bans, settings.connection_mask + 1)),

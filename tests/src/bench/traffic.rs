@@ -152,9 +152,8 @@ impl Traffic {
                 &client(tcp::ACK, after, 216, b"\x17\x03\x03\0\x01x"),
             )?;
         }
-        kernel
-            .counters
-            .connections(0, Outcome::Encrypted, Protocol::Tls)
+        let counted = kernel.counters.connections(0)?;
+        Ok(counted(Outcome::Encrypted, Protocol::Tls))
     }
 
     /// It, and of one from the lists an entry of theirs as the source.

@@ -96,7 +96,7 @@ fn detach(stage: &Stage, folder: &Folder) -> Result<Output> {
     command.output().context("cannot run guard")
 }
 
-fn assert_detaches(stage: &Stage, folder: &Folder) -> Result<()> {
+pub(crate) fn assert_detaches(stage: &Stage, folder: &Folder) -> Result<()> {
     let output = detach(stage, folder)?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{output:?}");

@@ -11,6 +11,7 @@ mod keep;
 mod kill;
 mod log;
 mod reload;
+mod services;
 mod state;
 mod traces;
 mod trial;

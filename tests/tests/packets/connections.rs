@@ -85,11 +85,9 @@ impl Crowd {
     }
 
     fn count(&self, outcome: Outcome) -> u64 {
-        let counters = &self.rig.kernel.counters;
-        let counts = Protocol::ALL.map(|protocol| {
-            let count = counters.connections(0, outcome, protocol);
-            count.expect("a count")
-        });
+        let counted = self.rig.kernel.counters.connections(0);
+        let counted = counted.expect("the counts");
+        let counts = Protocol::ALL.map(|protocol| counted(outcome, protocol));
         counts.iter().sum()
     }
 

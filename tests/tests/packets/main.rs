@@ -15,6 +15,7 @@ mod malformed;
 mod offences;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod services;
 mod sources;
 mod talkers;
 mod tiers;

@@ -149,16 +149,13 @@ impl Rig {
         let kinds = Outcome::ALL
             .into_iter()
             .flat_map(|outcome| Protocol::ALL.map(|protocol| (outcome, protocol)));
-        let each = services.flat_map(move |(service, position)| {
-            kinds.clone().map(move |kind| (service, position, kind))
-        });
-        each.map(|(service, position, (outcome, protocol))| {
-            let count = self
-                .kernel
-                .counters
-                .connections(position, outcome, protocol);
-            let count = count.expect("a connection count");
-            (connection_name(service, outcome, protocol), count)
+        services.flat_map(move |(service, position)| {
+            let counted = self.kernel.counters.connections(position);
+            let counted = counted.expect("the connection counts");
+            kinds.clone().map(move |(outcome, protocol)| {
+                let name = connection_name(service, outcome, protocol);
+                (name, counted(outcome, protocol))
+            })
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
         course::{Stage, Told},
     },
     protocol::Protocol,
-    wire::ServicePort,
+    wire::{MAX_INTERFACES, MAX_SERVICES, ServicePort},
 };
 
 /// What is noted of a connection.
@@ -102,7 +102,9 @@ impl Word {
     const TOLD: u32 = 10;
     const SEGMENTS: u32 = 32;
     const SERVICE: u32 = 40;
-    const INTERFACE: u32 = 48;
+    const INTERFACE: u32 = 51;
+    const SERVICES: u64 = (1 << (Self::INTERFACE - Self::SERVICE)) - 1;
+    const INTERFACES: u64 = Self::OUTBOUND / (1 << Self::INTERFACE) - 1;
     const OUTBOUND: u64 = 1 << 56;
 
     /// Of a connection that a segment begins, with `flags`.
@@ -120,8 +122,8 @@ impl Word {
         } else {
             flags
         };
-        let service = (segment.service_plus_one as u64 & 0xff) << Self::SERVICE;
-        let interface = (segment.interface as u64) << Self::INTERFACE;
+        let service = (segment.service_plus_one as u64 & Self::SERVICES) << Self::SERVICE;
+        let interface = (segment.interface as u64 & Self::INTERFACES) << Self::INTERFACE;
         Self(flags | outbound | service | interface)
     }
 
@@ -136,14 +138,14 @@ impl Word {
     #[inline(always)]
     #[must_use]
     pub const fn service_plus_one(self) -> u16 {
-        (self.0 >> Self::SERVICE) as u16 & 0xff
+        (self.0 >> Self::SERVICE & Self::SERVICES) as u16
     }
 
     /// Position of the interface.
     #[inline(always)]
     #[must_use]
     pub const fn interface(self) -> u32 {
-        (self.0 >> Self::INTERFACE) as u32 & 0xff
+        (self.0 >> Self::INTERFACE & Self::INTERFACES) as u32
     }
 
     /// Whether the host called.
@@ -236,3 +238,14 @@ impl Word {
         }
     }
 }
+
+const _: () = {
+    assert!(
+        MAX_SERVICES as u64 <= Word::SERVICES,
+        "a service plus one fits"
+    );
+    assert!(
+        MAX_INTERFACES as u64 <= Word::INTERFACES,
+        "an interface fits"
+    );
+};
