@@ -2,12 +2,17 @@
 
 use std::{
     fs,
+    panic::{AssertUnwindSafe, catch_unwind, panic_any},
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::maps::MapData;
+use guard::{
+    config::{Config, XdpMode},
+    kernel::{Kernel, Place, Plan, Port, Tick},
+};
 use guard_common::wire::ABI_VERSION;
 use lab::{
     agent::{self, Agent, Folder, Stopped},
@@ -324,6 +329,43 @@ fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
     cli(&agent, &["reload"])?;
     let folder = kill(agent)?.folder;
     assert!(siege.stage.server.xdp()?.is_some());
+    let agent = siege.start(folder, KEEP)?;
+    wait_until(|| Ok(denied(&agent)? > 0))?;
+    let folder = agent.stop()?.folder;
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+/// The agent drops what it holds when it panics, as its parts do here.
+#[test]
+fn a_panic_leaves_what_protects_where_it_is() -> Result<()> {
+    let siege = Siege::new()?;
+    let folder = Folder::new()?;
+    let text = format!("interfaces = [\"{INTERFACE}\"]\n{KEEP}");
+    let config = Config::parse("guard.toml", &text).map_err(|errors| anyhow!("{errors}"))?;
+    let port = Port {
+        name: INTERFACE,
+        index: siege.stage.server.index(),
+        lasts: true,
+    };
+    let bpffs = folder.bpffs();
+    let told = siege.stage.host().run(|| {
+        let plan = Plan::new(&config, Tick::of_kernel(), [1, 2]);
+        let mut kernel = Kernel::load(&plan, Place::open(bpffs)?)?;
+        let attachment = kernel.attach(0, port, XdpMode::Auto)?;
+        let held = AssertUnwindSafe((attachment, kernel));
+        let panicked = catch_unwind(move || {
+            let _held = held;
+            panic_any("what cannot happen");
+        });
+        Ok(panicked.is_err_and(|why| why.is::<&str>()))
+    })?;
+    assert!(told, "it panicked");
+    assert!(siege.stage.server.xdp()?.is_some(), "the program stays");
+    assert!(bpffs.join(format!("v{ABI_VERSION}/1/KNOWN")).exists());
+
+    // The next one takes it over without a gap.
+    let flood = siege.flood()?;
     let agent = siege.start(folder, KEEP)?;
     wait_until(|| Ok(denied(&agent)? > 0))?;
     let folder = agent.stop()?.folder;

@@ -209,6 +209,70 @@ fn every_route_is_in_the_openapi_document_and_the_other_way_round() {
     assert_eq!(documented, served.collect());
 }
 
+/// Calls `visit` with every schema of an object in `value`, and where it is.
+fn objects(value: &Value, at: &str, visit: &mut impl FnMut(&Value, &str)) {
+    let is_object = value["type"] == "object" || value["properties"].is_object();
+    if is_object && value["type"].is_string() {
+        visit(value, at);
+    }
+    let inner: Vec<(String, &Value)> = match value {
+        Value::Object(fields) => fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value))
+            .collect(),
+        Value::Array(values) => values
+            .iter()
+            .enumerate()
+            .map(|(place, value)| (place.to_string(), value))
+            .collect(),
+        _ => Vec::new(),
+    };
+    for (name, value) in inner {
+        objects(value, &format!("{at}/{name}"), visit);
+    }
+}
+
+#[test]
+fn the_openapi_document_says_of_each_object_that_there_is_nothing_else() {
+    let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let mut seen = 0;
+    objects(&document, "", &mut |object, at| {
+        seen += 1;
+        let others = &object["additionalProperties"];
+        if object["properties"].is_object() {
+            assert_eq!(others, &Value::Bool(false), "{at}");
+            return;
+        }
+        // Counts by a word, and what another standard describes.
+        let is_standard = at.contains("/v1/openapi.json/");
+        assert!(others.is_object() || is_standard && others == true, "{at}");
+    });
+    assert!(seen > 40, "{seen}");
+}
+
+#[test]
+fn what_a_handshake_shows_is_all_in_the_openapi_document() {
+    let document: Value = serde_json::from_str(OPENAPI).expect("JSON");
+    let described = &document["components"]["schemas"]["TlsFacts"]["properties"];
+    let facts = crate::tls::TlsFacts {
+        certificate: Some(crate::tls::Certificate {
+            not_before: 0,
+            not_after: 1,
+        }),
+        ..Default::default()
+    };
+    let told = serde_json::to_value(facts).expect("JSON");
+    let names = |value: &Value| -> Vec<String> {
+        let fields = value.as_object().expect("fields");
+        let mut names: Vec<_> = fields.keys().cloned().collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(described), names(&told));
+    let dates = &described["certificate"]["anyOf"][1]["properties"];
+    assert_eq!(names(dates), names(&told["certificate"]));
+}
+
 #[test]
 fn every_route_is_in_the_description_for_people() {
     let text = include_str!("../../../../docs/API.md");
