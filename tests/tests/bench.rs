@@ -353,8 +353,8 @@ fn hold_added(lists: &Lists, bounds: [(Family, u8, f64); 2]) -> Result<()> {
 }
 
 /// How long it takes to put the whole list in force. The curve is a constant, which is the programs
-/// that the kernel verifies anew, and a straight line that at this end is as much again: what looked
-/// at the entries once for each of them would take minutes.
+/// that the kernel verifies anew, and a straight line that at this end is three to four times as much in
+/// a debug build: what looked at the entries once for each of them would take minutes.
 fn hold_replaced(lists: &Lists, bound: f64) -> Result<()> {
     let none = Lists::new(0, 0)?;
     hold_times("the whole list", bound, |end| {
@@ -401,8 +401,8 @@ fn a_packet_costs_no_more_for_many_prefixes_on_the_list() -> Result<()> {
 
 #[test]
 fn a_whole_list_takes_a_constant_and_a_straight_line() -> Result<()> {
-    hold_replaced(&Lists::new(REPLACED_ADDRESSES, 0)?, 4.0)?;
-    hold_replaced(&Lists::new(0, ENDS.prefixes)?, 4.0)
+    hold_replaced(&Lists::new(REPLACED_ADDRESSES, 0)?, 8.0)?;
+    hold_replaced(&Lists::new(0, ENDS.prefixes)?, 8.0)
 }
 
 #[test]

@@ -206,12 +206,15 @@ impl Agent {
         }
     }
 
-    /// Follows the addresses of this host.
+    /// Whether addresses are protected as this host's own, and not exactly these.
+    pub(super) fn protects_others_than(&self, own: &BTreeSet<IpAddr>) -> bool {
+        let inner = self.lock();
+        inner.rules.config.protect_self && *own != inner.rules.over.own
+    }
+
+    /// Follows the addresses of this host, which are others now.
     pub(super) fn protect_own(&self, own: BTreeSet<IpAddr>) {
         let inner = &mut *self.lock();
-        if !inner.rules.config.protect_self || own == inner.rules.over.own {
-            return;
-        }
         let before = mem::replace(&mut inner.rules.over.own, own);
         let renewed = self.renew(inner);
         if renewed.is_err() {
