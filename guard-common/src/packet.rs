@@ -3,10 +3,18 @@
 //! The same code runs in the kernel program and on the host, over anything that is a [`Frame`].
 //! Lengths follow the IP header, never the frame: Ethernet padding is not payload.
 
+mod address;
 mod payload;
+mod plain;
+mod tcp;
 
+pub use address::Address;
+pub(crate) use address::{ipv6_address, local};
 use payload::is_extension;
 pub use payload::{Fragment, MAX_HEADERS_LEN, Payload, Walk, extensions};
+pub use plain::plain;
+use tcp::tcp;
+pub use tcp::{TCP_ACK, TCP_FIN, TCP_LEN, TCP_RST, TCP_SYN, Tcp, TcpHead};
 
 use crate::{facts::Shape, reason::Reason};
 
@@ -42,15 +50,6 @@ impl Frame for [u8] {
     fn bytes<const N: usize>(&self, offset: usize) -> Option<&[u8; N]> {
         self.get(offset..)?.first_chunk()
     }
-}
-
-/// An address as it stands on the wire: words hold network order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Address {
-    /// IPv4, and IPv6 addresses of the form `::ffff:a.b.c.d`.
-    V4(u32),
-    /// IPv6.
-    V6([u64; 2]),
 }
 
 /// What the frame carries.
@@ -133,15 +132,6 @@ impl IpPacket {
     }
 }
 
-impl Tcp {
-    /// No header.
-    pub const NONE: Self = Self {
-        head: TcpHead::NONE,
-        payload_offset: 0,
-        payload_len: 0,
-    };
-}
-
 /// The transport header, as far as decisions need it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -155,94 +145,6 @@ pub enum Transport {
     Icmp,
     /// Any other protocol, and fragments that do not start a packet.
     Other,
-}
-
-/// A TCP segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tcp {
-    /// Ports, numbers and flags.
-    pub head: TcpHead,
-    /// Payload start, in bytes from the start of the frame.
-    pub payload_offset: u16,
-    /// Payload bytes by the IP header.
-    pub payload_len: u32,
-}
-
-/// The first 16 bytes of a TCP header, two words in the host's order: what few decisions ask for is
-/// taken out where they ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TcpHead([u64; 2]);
-
-impl TcpHead {
-    /// Of what is no TCP segment: all zero.
-    pub const NONE: Self = Self([0; 2]);
-
-    #[inline(always)]
-    fn of(header: &[u8; TCP_LEN]) -> Self {
-        Self([word(header, 0), word(header, 8)].map(u64::from_be))
-    }
-
-    /// Port it comes from.
-    #[inline(always)]
-    #[must_use]
-    pub const fn source_port(self) -> u16 {
-        (self.0[0] >> 48) as u16
-    }
-
-    /// Port it goes to.
-    #[inline(always)]
-    #[must_use]
-    pub const fn port(self) -> u16 {
-        (self.0[0] >> 32) as u16
-    }
-
-    /// Both ports, the source's in the high half.
-    #[inline(always)]
-    #[must_use]
-    pub const fn ports(self) -> u32 {
-        (self.0[0] >> 32) as u32
-    }
-
-    /// Sequence number of the segment.
-    #[inline(always)]
-    #[must_use]
-    pub const fn seq(self) -> u32 {
-        self.0[0] as u32
-    }
-
-    /// What it acknowledges, if it has ACK.
-    #[inline(always)]
-    #[must_use]
-    pub const fn ack(self) -> u32 {
-        (self.0[1] >> 32) as u32
-    }
-
-    /// Its flags: [`TCP_FIN`] and so on.
-    #[inline(always)]
-    #[must_use]
-    pub const fn flags(self) -> u8 {
-        (self.0[1] >> 16) as u8
-    }
-
-    /// SYN is set and ACK is not: the start of a connection.
-    #[inline(always)]
-    #[must_use]
-    pub const fn opens(self) -> bool {
-        self.flags() & (TCP_SYN | TCP_ACK) == TCP_SYN
-    }
-
-    /// ACK is set, and neither SYN nor RST: what an established connection sends.
-    #[inline(always)]
-    #[must_use]
-    pub const fn talks(self) -> bool {
-        self.flags() & (TCP_SYN | TCP_RST | TCP_ACK) == TCP_ACK
-    }
-
-    /// Bytes of the whole header, by itself.
-    #[inline(always)]
-    const fn header_len(self) -> usize {
-        (self.0[1] >> 28 & 0x0f) as usize * 4
-    }
 }
 
 /// Why a frame is not a packet any stack would take.
@@ -398,18 +300,8 @@ const MAX_VLAN_TAGS: usize = 2;
 pub const IPV4_LEN: usize = 20;
 /// Bytes of an IPv6 header without extensions.
 pub const IPV6_LEN: usize = 40;
-/// Bytes of a TCP header without options.
-pub const TCP_LEN: usize = 20;
 const UDP_LEN: usize = 8;
 const ICMPV6_LEN: usize = 4;
-/// The sender has nothing more to say.
-pub const TCP_FIN: u8 = 0x01;
-/// The sender opens its side.
-pub const TCP_SYN: u8 = 0x02;
-/// The connection is broken off.
-pub const TCP_RST: u8 = 0x04;
-/// The segment acknowledges something.
-pub const TCP_ACK: u8 = 0x10;
 /// Only frames longer than an IP length field can say may say nothing (BIG TCP, generic mode).
 const MAX_IP_LEN: usize = 65_535;
 
@@ -440,57 +332,6 @@ pub fn parse_any<F: Frame + ?Sized>(frame: &F) -> Result<Packet, Unsound> {
     };
     let (kind, tcp) = transport(frame, at)?;
     Ok(Packet::Ip(ip.carrying(kind, tcp)))
-}
-
-/// The same for nearly every packet there is, sooner: whole ones over Ethernet of TCP or UDP, with
-/// nothing optional before their ports, so every header is where it always is. Nothing where there
-/// is more to find out.
-#[inline(always)]
-pub fn plain<F: Frame + ?Sized>(frame: &F) -> Option<IpPacket> {
-    let ethernet: &[u8; ETHERNET_LEN] = frame.bytes(0)?;
-    match u16::from_be_bytes([ethernet[12], ethernet[13]]) {
-        ETHERTYPE_IPV4 => plain_transport(frame, plain_ipv4(frame)?, IPV4_LEN),
-        ETHERTYPE_IPV6 => plain_transport(frame, plain_ipv6(frame)?, IPV6_LEN),
-        _ => None,
-    }
-}
-
-/// What follows an IP header of this length, which follows Ethernet's.
-#[inline(always)]
-fn plain_transport<F: Frame + ?Sized>(frame: &F, ip: Ip, header_len: usize) -> Option<IpPacket> {
-    let at = Payload {
-        offset: ETHERNET_LEN + header_len,
-        ..ip.payload
-    };
-    match at.protocol {
-        PROTOCOL_TCP => Some(ip.carrying(Kind::Tcp, tcp(frame, at).ok()?)),
-        PROTOCOL_UDP => Some(ip.carrying(udp(frame, at).ok()?, Tcp::NONE)),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn plain_ipv4<F: Frame + ?Sized>(frame: &F) -> Option<Ip> {
-    let header: &[u8; IPV4_LEN] = frame.bytes(ETHERNET_LEN)?;
-    let len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-    let fragment = Fragment::from_ipv4(u16::from_be_bytes([header[6], header[7]]));
-    let is_plain = header[0] == 0x45 && !fragment.partial;
-    if !is_plain || len < IPV4_LEN || ETHERNET_LEN + len > frame.linear_len() {
-        return None;
-    }
-    let mut ip = Ip::v4(header, ETHERNET_LEN, IPV4_LEN, len);
-    ip.payload.fragment = Fragment::WHOLE;
-    Some(ip)
-}
-
-#[inline(always)]
-fn plain_ipv6<F: Frame + ?Sized>(frame: &F) -> Option<Ip> {
-    let header: &[u8; IPV6_LEN] = frame.bytes(ETHERNET_LEN)?;
-    let len = IPV6_LEN + usize::from(u16::from_be_bytes([header[4], header[5]]));
-    if header[0] >> 4 != 6 || len == IPV6_LEN || ETHERNET_LEN + len > frame.linear_len() {
-        return None;
-    }
-    Some(Ip::v6(header, ETHERNET_LEN, len))
 }
 
 /// Ethernet and up to two VLAN tags: the ethertype and where its header starts.
@@ -563,20 +404,6 @@ fn ip_len<F: Frame + ?Sized>(frame: &F, offset: usize, claimed: usize) -> Result
     }
 }
 
-/// A number for one of the host's own IPv6 addresses; an IPv4 one is such a number. Whom the host
-/// talks with has no say in it.
-#[inline(always)]
-pub(crate) const fn local([high, low]: [u64; 2]) -> u32 {
-    let mixed = high.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ low.wrapping_mul(0xd6e8_feb8_6659_fd93);
-    (mixed >> 32) as u32
-}
-
-/// The address at `at` as two words in network order.
-#[inline(always)]
-pub(crate) fn ipv6_address(header: &[u8; IPV6_LEN], at: usize) -> [u64; 2] {
-    [word(header, at), word(header, at + 8)]
-}
-
 /// Eight bytes as they stand on the wire.
 #[inline(always)]
 fn word<const N: usize>(header: &[u8; N], at: usize) -> u64 {
@@ -590,53 +417,6 @@ fn word<const N: usize>(header: &[u8; N], at: usize) -> u64 {
         header[at + 6],
         header[at + 7],
     ])
-}
-
-impl Address {
-    /// What comes before the IPv4 address in the low half of its IPv6 form.
-    const MAPPED: u64 = 0xffff;
-
-    /// The address of these 16 bytes, two words in network order. `::ffff:a.b.c.d` is the IPv4
-    /// address `a.b.c.d` (RFC 4291 section 2.5.5.2).
-    #[inline(always)]
-    #[must_use]
-    pub const fn of(words: [u64; 2]) -> Self {
-        let [high, low] = words;
-        let low = u64::from_be(low);
-        if high == 0 && low >> 32 == Self::MAPPED {
-            return Self::V4((low as u32).to_be());
-        }
-        Self::V6(words)
-    }
-
-    /// The same where it is known whether it is an IPv4 address.
-    #[inline(always)]
-    pub(crate) const fn known(words: [u64; 2], is_ipv4: bool) -> Self {
-        if is_ipv4 {
-            Self::V4((u64::from_be(words[1]) as u32).to_be())
-        } else {
-            Self::V6(words)
-        }
-    }
-
-    /// Its 16 bytes, of which [`Address::of`] makes it again.
-    #[inline(always)]
-    #[must_use]
-    pub const fn words(self) -> [u64; 2] {
-        match self {
-            Self::V4(word) => [0, (Self::MAPPED << 32 | u32::from_be(word) as u64).to_be()],
-            Self::V6(words) => words,
-        }
-    }
-
-    /// The number that stands for it where it is one of the host's own: see [`IpPacket::local`].
-    #[must_use]
-    pub const fn as_local(self) -> u32 {
-        match self {
-            Self::V4(word) => word,
-            Self::V6(words) => local(words),
-        }
-    }
 }
 
 #[inline(always)]
@@ -658,33 +438,6 @@ fn transport<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<(Kind, Tcp), U
         _ => Kind::Other,
     };
     Ok((kind, Tcp::NONE))
-}
-
-#[inline(always)]
-fn tcp<F: Frame + ?Sized>(frame: &F, at: Payload) -> Result<Tcp, Unsound> {
-    if at.len < TCP_LEN {
-        return Err(at.fragment.cut_short());
-    }
-    let header: &[u8; TCP_LEN] = frame.bytes(at.offset).ok_or(Unsound::OutOfReach)?;
-    let head = TcpHead::of(header);
-    let (header_len, flags) = (head.header_len(), head.flags());
-    // Scanners send these.
-    let is_impossible = flags & (TCP_SYN | TCP_ACK | TCP_RST) == 0
-        || (flags & TCP_SYN != 0 && flags & (TCP_FIN | TCP_RST) != 0);
-    if header_len < TCP_LEN {
-        return Err(Unsound::Malformed);
-    }
-    if header_len > at.len {
-        return Err(at.fragment.cut_short());
-    }
-    if is_impossible {
-        return Err(Unsound::TcpFlags);
-    }
-    Ok(Tcp {
-        head,
-        payload_offset: (at.offset + header_len) as u16,
-        payload_len: (at.len - header_len) as u32,
-    })
 }
 
 #[inline(always)]

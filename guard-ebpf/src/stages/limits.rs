@@ -39,9 +39,9 @@ pub(crate) fn charge(
     if is_gated && !has_room(Budget::NewSources, facts.now) {
         return Err(Reason::NewSources.into());
     }
-    let further = Further::of(service);
-    let charged = if further.is_any() {
-        guard_further(hash, network_of(facts), further.pack(facts), facts.bytes)
+    let service = limited(service);
+    let charged = if service != 0 || settings::limits_networks() {
+        guard_further(hash, network_of(facts), pack(facts, service), facts.bytes)
     } else {
         charge_source(hash, facts)
     };
@@ -289,32 +289,21 @@ extern "C" fn guard_bytes(set: u32, tag: u32, now: u32, bytes: u32, pay: u32) ->
     WITHIN
 }
 
-/// The limits behind that of the source, as far as they apply to a packet.
-struct Further {
-    /// Position of the service plus one, when it has limits of its own; else 0.
-    service_plus_one: u16,
+/// Position plus one of a service that has limits of its own, else 0.
+#[inline(always)]
+fn limited(service: ServicePort) -> u16 {
+    if service.flags & ServicePort::LIMITS != 0 {
+        service.service_plus_one
+    } else {
+        0
+    }
 }
 
-impl Further {
-    #[inline(always)]
-    fn of(service: ServicePort) -> Self {
-        let limited = service.flags & ServicePort::LIMITS != 0;
-        Self {
-            service_plus_one: if limited { service.service_plus_one } else { 0 },
-        }
-    }
-
-    #[inline(always)]
-    fn is_any(&self) -> bool {
-        self.service_plus_one != 0 || settings::limits_networks()
-    }
-
-    /// With the tick and whether the packet opens a connection, in one word.
-    #[inline(always)]
-    fn pack(&self, facts: &Facts) -> u64 {
-        let opens = u64::from(facts.shape.has(Shape::OPENS));
-        u64::from(facts.now) | u64::from(self.service_plus_one) << 32 | opens << 48
-    }
+/// The tick, the [`limited`] service and whether the packet opens a connection, in one word.
+#[inline(always)]
+fn pack(facts: &Facts, service_plus_one: u16) -> u64 {
+    let opens = u64::from(facts.shape.has(Shape::OPENS));
+    u64::from(facts.now) | u64::from(service_plus_one) << 32 | opens << 48
 }
 
 /// The network around a source: an IPv4 /24 or an IPv6 /48.
@@ -328,7 +317,7 @@ fn network_of(facts: &Facts) -> u64 {
 }
 
 /// Charges a packet that more than its source's limit applies to. `packed` is what
-/// [`Further::pack`] made. A function of its own: nothing of this concerns anybody where services
+/// [`pack`] made. A function of its own: nothing of this concerns anybody where services
 /// and networks have no limits.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -355,7 +344,7 @@ extern "C" fn guard_further(hash: u64, network: u64, packed: u64, bytes: u32) ->
 struct Behind {
     hash: u64,
     network: u64,
-    /// What [`Further::pack`] made.
+    /// What [`pack`] made.
     packed: u64,
     bytes: u32,
 }

@@ -79,6 +79,16 @@ impl Siege {
         assert_eq!(passed, 0, "of {sent} came through");
         Ok(())
     }
+
+    /// Asserts that the next agent takes over what was left, goes on by it, and lets nothing of the
+    /// flood through meanwhile.
+    fn assert_taken_over(&self, folder: Folder, flood: Running) -> Result<()> {
+        let agent = self.start(folder, KEEP)?;
+        wait_until(|| Ok(denied(&agent)? > 0))?;
+        let folder = agent.stop()?.folder;
+        self.assert_tight(flood)?;
+        assert_detaches(&self.stage, &folder)
+    }
 }
 
 fn kill(mut agent: Agent) -> Result<Stopped> {
@@ -329,11 +339,7 @@ fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
     cli(&agent, &["reload"])?;
     let folder = kill(agent)?.folder;
     assert!(siege.stage.server.xdp()?.is_some());
-    let agent = siege.start(folder, KEEP)?;
-    wait_until(|| Ok(denied(&agent)? > 0))?;
-    let folder = agent.stop()?.folder;
-    siege.assert_tight(flood)?;
-    assert_detaches(&siege.stage, &folder)
+    siege.assert_taken_over(folder, flood)
 }
 
 /// The agent drops what it holds when it panics, as its parts do here.
@@ -366,11 +372,7 @@ fn a_panic_leaves_what_protects_where_it_is() -> Result<()> {
 
     // The next one takes it over without a gap.
     let flood = siege.flood()?;
-    let agent = siege.start(folder, KEEP)?;
-    wait_until(|| Ok(denied(&agent)? > 0))?;
-    let folder = agent.stop()?.folder;
-    siege.assert_tight(flood)?;
-    assert_detaches(&siege.stage, &folder)
+    siege.assert_taken_over(folder, flood)
 }
 
 #[test]
