@@ -45,7 +45,7 @@ use crate::{
     config::{Config, OnStop},
     control::Reload,
     doctor,
-    events::Events,
+    events::{Events, Voice},
     findings::Findings,
     http::{self, Access, Audit, Gate},
     interface::{self, Asker, Change, InterfaceError, Watch},
@@ -106,20 +106,14 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         (Some(place), Some(estate)) => Kernel::inherit(&plan, place, estate)?,
         (place, _) => Kernel::load(&plan, place)?,
     };
-    let ring = kernel.take_events()?;
-    let interfaces = config.interfaces.clone();
-    let services = config
-        .services
-        .iter()
-        .map(|service| service.name.clone())
-        .collect();
+    let voice = Voice::new(kernel.take_events()?, &config);
     let findings = Arc::new(Mutex::new(Findings::default()));
     let talkers = Arc::new(Mutex::new(Talkers::new(started.into_std())));
     let found_out = FoundOut {
         findings: Arc::clone(&findings),
         talkers: Arc::clone(&talkers),
     };
-    let events = Events::new(ring, interfaces, services, key.value, findings, talkers);
+    let events = Events::new(voice, key.value, findings, talkers);
 
     let trial = flags.confirm;
     let rules = Rules { config, over };
@@ -267,6 +261,10 @@ async fn protect(
             }
             _ = rounds.tick() => {
                 agent.ban(&events.drain(now_ms()));
+                if let Some(voice) = agent.take_voice() {
+                    watch = Watch::new(&voice.interfaces).await.ok();
+                    events.listen_to(voice);
+                }
                 heart.beat();
             }
             _ = looks.tick() => {

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 
 pub use self::record::Record;
 use crate::{
+    config::Config,
     findings::{Findings, Happened, Happening},
     redact::{self, Key},
     talkers::Talkers,
@@ -27,11 +28,30 @@ const ROUND: usize = 1024;
 /// Connections that are sampled at once, at most.
 const SAMPLED: usize = 1024;
 
+/// Where a kernel side tells what it sees, and what the numbers stand for that it tells.
+pub(crate) struct Voice {
+    pub(crate) ring: RingBuf<MapData>,
+    /// The names of the interfaces, by position.
+    pub(crate) interfaces: Vec<String>,
+    /// The names of the services, by position.
+    pub(crate) services: Vec<String>,
+}
+
+impl Voice {
+    /// That of a kernel side as `config` wants it.
+    pub(crate) fn new(ring: RingBuf<MapData>, config: &Config) -> Self {
+        let services = config.services.iter();
+        Self {
+            ring,
+            interfaces: config.interfaces.clone(),
+            services: services.map(|service| service.name.clone()).collect(),
+        }
+    }
+}
+
 /// Reads the ring buffer, logs what is in it, and keeps what people ask for.
 pub(crate) struct Events {
-    ring: RingBuf<MapData>,
-    interfaces: Vec<String>,
-    services: Vec<String>,
+    voice: Voice,
     key: Key,
     hellos: Hellos,
     /// What is known beside that of each of them.
@@ -41,19 +61,14 @@ pub(crate) struct Events {
 }
 
 impl Events {
-    /// The names are in the order of their positions.
     pub(crate) fn new(
-        ring: RingBuf<MapData>,
-        interfaces: Vec<String>,
-        services: Vec<String>,
+        voice: Voice,
         key: Key,
         findings: Arc<Mutex<Findings>>,
         talkers: Arc<Mutex<Talkers>>,
     ) -> Self {
         Self {
-            ring,
-            interfaces,
-            services,
+            voice,
             key,
             hellos: Hellos::default(),
             sampled: HashMap::new(),
@@ -62,13 +77,20 @@ impl Events {
         }
     }
 
+    /// Listens to another kernel side from now on.
+    pub(crate) fn listen_to(&mut self, voice: Voice) {
+        self.voice = voice;
+    }
+
     /// Logs what has come since the last time, `now_ms` milliseconds since 1970. The sources come
     /// back that have stayed over their limit.
     #[must_use]
     pub(crate) fn drain(&mut self, now_ms: u64) -> Vec<IpAddr> {
         let mut offenders = Vec::new();
         for _ in 0..ROUND {
-            let Some(item) = self.ring.next() else { break };
+            let Some(item) = self.voice.ring.next() else {
+                break;
+            };
             let record = Bytes::copy_from_slice(&item);
             drop(item);
             match Record::read(record) {
@@ -99,9 +121,9 @@ impl Events {
         };
         let service = record
             .service
-            .map_or_else(String::new, |service| name(&self.services, service));
+            .map_or_else(String::new, |service| name(&self.voice.services, service));
         if record.class == EventClass::Refused {
-            let iface = name(&self.interfaces, record.interface);
+            let iface = name(&self.voice.interfaces, record.interface);
             return log_refused(record, &iface);
         }
         let happening = Happening {

@@ -9,7 +9,9 @@ use std::{
     collections::BTreeSet,
     fmt, fs, io,
     net::IpAddr,
+    panic::resume_unwind,
     path::{Path, PathBuf},
+    thread,
 };
 
 use aya::programs::loaded_programs;
@@ -26,7 +28,7 @@ use rtnetlink::{
 };
 use serde::Serialize;
 use thiserror::Error;
-use tokio::task::JoinSet;
+use tokio::{runtime::Builder, task::JoinSet};
 
 pub use self::watch::{Change, Watch};
 
@@ -137,7 +139,14 @@ pub enum InterfaceError {
 /// [`InterfaceError::Unknown`] with every name that no interface has; or the kernel cannot be
 /// asked.
 pub async fn lookup(names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
-    let existing = list().await?;
+    pick(list().await?, names)
+}
+
+/// Those of the `existing` interfaces that have these `names`, in their order.
+///
+/// # Errors
+/// [`InterfaceError::Unknown`] with every name that none has.
+pub fn pick(existing: Vec<Interface>, names: &[String]) -> Result<Vec<Interface>, InterfaceError> {
     let mut found = Vec::with_capacity(names.len());
     let mut unknown = Vec::new();
     for name in names {
@@ -226,6 +235,19 @@ fn is_absent(refused: &io::Error) -> bool {
 pub async fn list() -> Result<Vec<Interface>, InterfaceError> {
     let links = links(&Asker::new()?.handle).await?;
     Ok(links.into_iter().filter_map(interface).collect())
+}
+
+/// The same, to whoever cannot await anything: a thread of its own asks.
+///
+/// # Errors
+/// The kernel cannot be asked.
+pub fn list_now() -> Result<Vec<Interface>, InterfaceError> {
+    let ask = || {
+        let runtime = Builder::new_current_thread().enable_io().build();
+        runtime.map_err(InterfaceError::Socket)?.block_on(list())
+    };
+    let answer = thread::scope(|scope| scope.spawn(ask).join());
+    answer.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
 async fn links(handle: &Handle) -> Result<Vec<LinkMessage>, InterfaceError> {

@@ -4,24 +4,30 @@
 //! is said of that in the log, the status and the metrics is what the kernel says, asked again and
 //! again, not what was once done.
 
-use std::{
-    mem,
-    time::{Duration, Instant},
-};
+mod guarded;
+
+use std::{mem, time::Instant};
 
 use anyhow::{Result, bail, ensure};
-use tracing::{error, info, warn};
+use tracing::{error, info};
+
+pub(super) use self::guarded::Guarded;
 
 use crate::{
     config::{Config, OnStop, XdpMode},
     interface::{AttachedMode, Interface},
-    kernel::{Attachment, Hook, Kernel, Mode, PROGRAM, Place, Port},
+    kernel::{Hook, Kernel, Mode, PROGRAM, Place, Port},
 };
 
-/// After a failure to attach, it is tried again after this pause, then after twice as long.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause.
-const LAST_PAUSE: Duration = Duration::from_mins(1);
+/// What shall be guarded after a reload.
+pub(super) struct Shall<'a> {
+    /// The names of the interfaces, by position.
+    pub(super) names: &'a [String],
+    /// What there is, where some of them were not guarded before.
+    pub(super) found: &'a [Interface],
+    /// The programs shall outlive the agent.
+    pub(super) lasts: bool,
+}
 
 /// The configured interfaces, by position.
 pub(super) struct Interfaces {
@@ -31,32 +37,6 @@ pub(super) struct Interfaces {
     /// Programs of an earlier agent were taken over.
     took_over: bool,
     all: Vec<Guarded>,
-}
-
-/// A configured interface.
-pub(super) struct Guarded {
-    pub(super) name: String,
-    state: State,
-    /// Pins of its programs that somebody has removed.
-    pub(super) pins_lost: u64,
-    /// Why one of them could not be made again.
-    unpinned: Option<String>,
-}
-
-/// How it stands with an interface.
-enum State {
-    /// The program is on it.
-    Protected { index: u32, attachment: Attachment },
-    /// There is none of this name.
-    Gone,
-    /// The program was on it, and somebody took it off.
-    Stripped { index: u32 },
-    /// The program could not be put on it.
-    Failed {
-        why: String,
-        pause: Duration,
-        again: Instant,
-    },
 }
 
 impl Interfaces {
@@ -128,9 +108,7 @@ impl Interfaces {
     fn remove_strays(&self, kernel: &Kernel) {
         let Some(place) = kernel.place() else { return };
         for left in place.links() {
-            let is_ours = self.all.iter().any(|guarded| {
-                matches!(&guarded.state, State::Protected { index, .. } if *index == left.interface)
-            });
+            let is_ours = self.all.iter().any(|guarded| guarded.is_on(left.interface));
             if !is_ours {
                 info!(
                     index = left.interface, hook = %left.hook,
@@ -144,7 +122,7 @@ impl Interfaces {
     /// Takes the program off every interface.
     pub(super) fn detach(&mut self) {
         for guarded in &mut self.all {
-            guarded.state = State::Gone;
+            guarded.take_off();
         }
     }
 
@@ -160,28 +138,90 @@ impl Interfaces {
         }
     }
 
-    /// Puts the program of `next` in the place of that of `current`, on every interface or on none.
+    /// Puts the program of `next` in the place of that of `current`, and guards what shall be guarded
+    /// from now on: all of it, or nothing has changed.
     pub(super) fn hand_over(
         &mut self,
         current: &mut Kernel,
         next: &mut Kernel,
-        on_stop: OnStop,
+        shall: &Shall<'_>,
     ) -> Result<()> {
-        let lasts = on_stop == OnStop::Keep;
-        let mut all = self.all.iter_mut();
-        let Some(error) = all.find_map(|guarded| guarded.hand_over(next, lasts).err()) else {
-            self.lasts = lasts;
-            return Ok(());
+        // Dropped where anything fails, which takes them off again.
+        let mut newcomers = self.newcomers(next, shall)?;
+        let before = mem::replace(&mut self.lasts, shall.lasts);
+        if let Err(error) = self.relieve(next, shall) {
+            self.lasts = before;
+            self.restore(current);
+            return Err(error);
+        }
+        let mut left = mem::take(&mut self.all);
+        for name in shall.names {
+            let is_it = |guarded: &Guarded| guarded.name == *name;
+            let from = if left.iter().any(is_it) {
+                &mut left
+            } else {
+                &mut newcomers
+            };
+            let position = from.iter().position(is_it);
+            self.all
+                .extend(position.map(|position| from.swap_remove(position)));
+        }
+        for guarded in left {
+            info!(iface = guarded.name, "taken off: not configured any more");
+        }
+        Ok(())
+    }
+
+    /// Those of these names that were not configured so far.
+    pub(super) fn new_ones(&self, names: &[String]) -> Vec<String> {
+        let new = names.iter().filter(|name| self.is_new(name));
+        new.cloned().collect()
+    }
+
+    fn is_new(&self, name: &str) -> bool {
+        self.all.iter().all(|guarded| guarded.name != name)
+    }
+
+    /// Puts the program of `next` on interfaces that were not configured before.
+    fn newcomers(&self, next: &mut Kernel, shall: &Shall<'_>) -> Result<Vec<Guarded>> {
+        let new = (0..).zip(shall.names).filter(|(_, name)| self.is_new(name));
+        let attach = |(position, name): (u32, &String)| {
+            let Some(interface) = shall.found.iter().find(|found| found.name == *name) else {
+                return Ok(Guarded::absent(name));
+            };
+            refuse_unfit(interface, None)?;
+            let port = Port {
+                name,
+                index: interface.index,
+                lasts: shall.lasts,
+            };
+            let attachment = next.attach(position, port, self.mode)?;
+            let mode = attachment.mode.name();
+            info!(iface = name, mode, "attached");
+            Ok(Guarded::new(interface, attachment))
         };
-        let lasts = self.lasts;
-        // Also where it failed: some of its programs may have been replaced.
+        new.map(attach).collect()
+    }
+
+    /// Puts the program of `next` on every interface that goes on being guarded.
+    fn relieve(&mut self, next: &mut Kernel, shall: &Shall<'_>) -> Result<()> {
         for guarded in &mut self.all {
-            if let Err(error) = guarded.hand_over(current, lasts) {
+            let position = shall.names.iter().position(|name| *name == guarded.name);
+            if let Some(position) = position {
+                guarded.hand_over(next, position as u32, shall.lasts)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the program back that was on the interfaces: some of it may have been replaced.
+    fn restore(&mut self, current: &mut Kernel) {
+        for (guarded, position) in self.all.iter_mut().zip(0..) {
+            if let Err(error) = guarded.hand_over(current, position, self.lasts) {
                 let error = format!("{error:#}");
                 error!(iface = guarded.name, error, "the new program stays on it");
             }
         }
-        Err(error)
     }
 
     /// Every one, by position.
@@ -191,9 +231,7 @@ impl Interfaces {
 
     /// The kernel has removed an interface, and the program with it.
     pub(super) fn gone(&mut self, index: u32) {
-        let removed = self.all.iter_mut().find(
-            |guarded| matches!(guarded.state, State::Protected { index: own, .. } | State::Stripped { index: own } if own == index),
-        );
+        let removed = self.all.iter_mut().find(|guarded| guarded.was_on(index));
         if let Some(guarded) = removed {
             guarded.lose();
         }
@@ -212,207 +250,6 @@ impl Interfaces {
             }
         }
     }
-}
-
-impl Guarded {
-    fn new(interface: &Interface, attachment: Attachment) -> Self {
-        Self {
-            name: interface.name.clone(),
-            state: State::Protected {
-                index: interface.index,
-                attachment,
-            },
-            pins_lost: 0,
-            unpinned: None,
-        }
-    }
-
-    /// Where no program is, there is nothing to replace.
-    fn hand_over(&mut self, next: &mut Kernel, lasts: bool) -> Result<()> {
-        match &mut self.state {
-            State::Protected { attachment, index } => {
-                let port = Port {
-                    name: &self.name,
-                    index: *index,
-                    lasts,
-                };
-                attachment.hand_over(port, next)
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Leaves the program where it is.
-    fn leave(&mut self) {
-        if let State::Protected { attachment, .. } = mem::replace(&mut self.state, State::Gone) {
-            attachment.leave();
-        }
-    }
-
-    /// Where the program runs; nothing where it does not.
-    pub(super) fn mode(&self) -> Option<Mode> {
-        match &self.state {
-            State::Protected { attachment, .. } => Some(attachment.mode),
-            _ => None,
-        }
-    }
-
-    /// What its operator should know of it.
-    pub(super) fn note(&self) -> Option<String> {
-        match &self.state {
-            State::Protected { attachment, .. } => {
-                let notes = [generic_note(attachment), self.pins_note()];
-                let notes: Vec<String> = notes.into_iter().flatten().collect();
-                (!notes.is_empty()).then(|| notes.join("; "))
-            }
-            State::Gone => Some("the interface is gone: its traffic is not judged".to_owned()),
-            State::Stripped { .. } => Some(
-                "somebody took the program off: restart guard to protect the interface again"
-                    .to_owned(),
-            ),
-            State::Failed { why, .. } => Some(format!("not protected, to be tried again: {why}")),
-        }
-    }
-
-    fn pins_note(&self) -> Option<String> {
-        let lost = self.pins_lost;
-        match (&self.unpinned, lost) {
-            (Some(why), _) => Some(format!(
-                "what keeps the program there after the agent is not pinned any more, and cannot be \
-                 pinned again: {why}"
-            )),
-            (None, 0) => None,
-            (None, lost) => Some(format!(
-                "somebody has removed {lost} pins of what keeps the program there after the agent: \
-                 they were made again"
-            )),
-        }
-    }
-
-    /// Makes pins again that somebody has removed. What is wrong is said once.
-    fn mend_pins(&mut self) {
-        let State::Protected { attachment, .. } = &mut self.state else {
-            return;
-        };
-        let (lost, outcome) = attachment.mend_pins();
-        self.pins_lost += lost;
-        if lost > 0 {
-            warn!(
-                iface = self.name,
-                lost, "somebody removed pins of what keeps the program there: made again"
-            );
-        }
-        let why = outcome.err().map(|error| format!("{error:#}"));
-        if let Some(why) = why
-            .as_ref()
-            .filter(|why| self.unpinned.as_ref() != Some(why))
-        {
-            error!(
-                iface = self.name,
-                why, "what keeps the program there is not pinned: it ends with the agent"
-            );
-        }
-        self.unpinned = why;
-    }
-
-    fn lose(&mut self) {
-        if !matches!(self.state, State::Gone) {
-            self.state = State::Gone;
-            error!(
-                iface = self.name,
-                "interface is gone: not protected until it comes back"
-            );
-        }
-    }
-
-    /// Whether the program is to be put on this interface, which has its name. Notices when it was
-    /// taken off: whoever did that may have had to, so it is not put on again.
-    fn is_due(&mut self, interface: &Interface, program_id: u32, now: Instant) -> bool {
-        match &self.state {
-            State::Protected { index, attachment } if *index == interface.index => {
-                let index = *index;
-                let found = interface.xdp.as_ref().map(|xdp| xdp.program_id);
-                let is_on = found == Some(program_id)
-                    || found.is_some() && found == attachment.program_id();
-                if !is_on {
-                    self.state = State::Stripped { index };
-                    error!(
-                        iface = self.name,
-                        "somebody took the program off: not protected until guard is restarted"
-                    );
-                }
-                false
-            }
-            State::Stripped { index } => *index != interface.index,
-            State::Failed { again, .. } => now >= *again,
-            State::Protected { .. } | State::Gone => true,
-        }
-    }
-
-    fn protect(
-        &mut self,
-        kernel: &mut Kernel,
-        position: u32,
-        interface: &Interface,
-        (mode, lasts): (XdpMode, bool),
-        now: Instant,
-    ) {
-        // Another interface of this name has no use for the attachment of the one before.
-        if matches!(self.state, State::Protected { .. }) {
-            self.state = State::Gone;
-        }
-        let index = interface.index;
-        let port = Port {
-            name: &self.name,
-            index,
-            lasts,
-        };
-        let attached =
-            refuse_unfit(interface, None).and_then(|()| Ok(kernel.attach(position, port, mode)?));
-        match attached {
-            Ok(attachment) => {
-                let mode = attachment.mode.name();
-                info!(iface = self.name, mode, "interface is back: attached");
-                self.state = State::Protected { index, attachment };
-            }
-            Err(error) => self.fail(format!("{error:#}"), now),
-        }
-    }
-
-    /// Takes down a failure. One that repeats is not said again.
-    fn fail(&mut self, why: String, now: Instant) {
-        let pause = match &self.state {
-            State::Failed {
-                why: before, pause, ..
-            } if *before == why => (*pause * 2).min(LAST_PAUSE),
-            _ => {
-                error!(
-                    iface = self.name,
-                    why, "interface is back, but not protected: to be tried again"
-                );
-                FIRST_PAUSE
-            }
-        };
-        self.state = State::Failed {
-            why,
-            pause,
-            again: now + pause,
-        };
-    }
-}
-
-fn generic_note(attachment: &Attachment) -> Option<String> {
-    if attachment.mode == Mode::Native {
-        return None;
-    }
-    let why = attachment
-        .fallback
-        .as_ref()
-        .map(|cause| format!("native mode failed: {cause}; "));
-    Some(format!(
-        "{}generic mode sees merged packets, so limits of packets let more bytes through",
-        why.unwrap_or_default()
-    ))
 }
 
 /// Where on an interface the program runs that an earlier agent has left there, if it is that.

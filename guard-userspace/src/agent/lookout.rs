@@ -36,12 +36,12 @@ impl Lookout {
             none => none.insert(Asker::new()?),
         };
         let program_id = agent.program_id();
-        let found = asker.find(agent.interface_names()).await?;
+        let found = asker.find(&agent.interface_names()).await?;
         agent.attend(&found, program_id);
         let own = own_addresses(asker, &found).await?;
         if agent.protects_others_than(&own) {
             // An interface that has gone since then has taken its addresses along.
-            let found = asker.find(agent.interface_names()).await?;
+            let found = asker.find(&agent.interface_names()).await?;
             agent.attend(&found, program_id);
             agent.protect_own(own);
         }

@@ -18,6 +18,7 @@ use super::{
     alerting::Missing,
     book::{self, Book},
     fetching,
+    interfaces::Shall,
     state::{Agent, Inner, Rules},
     time::Moment,
     trial::{self, Earlier},
@@ -26,9 +27,11 @@ use super::{
 };
 use crate::{
     bans::Bans,
-    config::{Config, Entry, Style},
+    config::{Config, Entry, OnStop, Style},
     control::Reload,
     entries::{Done, List},
+    events::Voice,
+    interface::{self, Interface},
     kernel::{Estate, Kernel, Plan, Tick},
     supervisor,
 };
@@ -236,12 +239,28 @@ impl Agent {
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
-        let on_stop = rules.config.on_stop;
+        let has_new = !inner
+            .interfaces
+            .new_ones(&rules.config.interfaces)
+            .is_empty();
+        let found = if has_new {
+            interface::list_now()?
+        } else {
+            Vec::new()
+        };
+        let shall = Shall {
+            names: &rules.config.interfaces,
+            found: &found,
+            lasts: rules.config.on_stop == OnStop::Keep,
+        };
         inner
             .interfaces
-            .hand_over(&mut inner.kernel, &mut next, on_stop)?;
-        // From here on it is what runs. The deed first: the maps that it does not speak of are gone
-        // with their kernel side.
+            .hand_over(&mut inner.kernel, &mut next, &shall)?;
+        // From here on it is what runs.
+        if let Some(ring) = next.settle_after(&inner.kernel)? {
+            inner.voice = Some(Voice::new(ring, &rules.config));
+        }
+        // The deed first: the maps that it does not speak of are gone with their kernel side.
         let is_deeded = bequeath(&next, &rules.config);
         if !is_deeded && inner.is_deeded {
             // The deed that there is speaks of its maps, which are those of the next.
@@ -322,6 +341,7 @@ impl Agent {
         let old = &inner.rules.config;
         fetching::mend_copies(&mut config, Some(old));
         demand_same(old, &config)?;
+        inner.demand_interfaces(&config.interfaces)?;
         if !cause.forces() {
             fetching::refuse_sudden_growth(old, &config)?;
         }
@@ -386,6 +406,22 @@ impl Inner {
         }
     }
 
+    /// Refuses interfaces that are not there, or that the host writes to itself on where it was not so
+    /// before: then it has no addresses of its own.
+    fn demand_interfaces(&self, names: &[String]) -> Result<()> {
+        if *names == self.rules.config.interfaces {
+            return Ok(());
+        }
+        let existing = interface::list_now()?;
+        let is_loopback = |found: &Interface| found.loopback && names.contains(&found.name);
+        ensure!(
+            existing.iter().any(is_loopback) == self.rules.over.by_loopback,
+            "a reload does not change whether a loopback is protected: restart guard for that"
+        );
+        interface::pick(existing, &self.interfaces.new_ones(names))?;
+        Ok(())
+    }
+
     /// Keeps what was given a time to that time, when somebody has set the clock.
     pub(super) fn follow_clock(&mut self) {
         let moment = Moment::now();
@@ -406,21 +442,12 @@ impl Inner {
 
 /// What a reload does not change.
 fn demand_same(old: &Config, new: &Config) -> Result<()> {
-    let names = |config: &Config| -> Vec<String> {
-        config
-            .services
-            .iter()
-            .map(|service| service.name.clone())
-            .collect()
-    };
     for (same, what) in [
-        (old.interfaces == new.interfaces, "the interfaces"),
         (old.xdp_mode == new.xdp_mode, "`xdp_mode`"),
         (old.listen == new.listen, "`listen`"),
         (old.socket == new.socket, "the socket"),
         (old.state_dir == new.state_dir, "the state folder"),
         (old.bpffs == new.bpffs, "the folder of pins"),
-        (names(old) == names(new), "the names of the services"),
     ] {
         ensure!(
             same,

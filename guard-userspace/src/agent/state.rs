@@ -34,6 +34,7 @@ use crate::{
     config::{Config, OnStop, Service},
     control::{Bypass, Reload},
     entries::{Banned, Done, Edit, List, Listed, Unban},
+    events::Voice,
     explanation::Explanation,
     findings::{Findings, Follower, Told},
     http::Source,
@@ -55,7 +56,6 @@ const BANNED_LAST: usize = 10;
 pub(super) struct Agent {
     pub(super) flags: RunFlags,
     pub(super) clock: Clock,
-    names: Vec<String>,
     started: Instant,
     dropped_lines: DroppedLines,
     found_out: FoundOut,
@@ -105,6 +105,8 @@ pub(super) struct Inner {
     pub(super) bans_unsaved: bool,
     /// Entries that are configured and not enforced.
     pub(super) missing: Missing,
+    /// Where what runs now tells what it sees, until somebody listens.
+    pub(super) voice: Option<Voice>,
 }
 
 /// What is enforced.
@@ -133,7 +135,6 @@ impl Agent {
             flags,
             clock,
             alerts,
-            names: rules.config.interfaces.clone(),
             started: Instant::now(),
             dropped_lines,
             found_out,
@@ -157,6 +158,7 @@ impl Agent {
                 moment: Moment::now(),
                 bans_unsaved: false,
                 missing: Missing::default(),
+                voice: None,
             }),
         })
     }
@@ -226,8 +228,13 @@ impl Agent {
     }
 
     /// The names of the interfaces.
-    pub(super) fn interface_names(&self) -> &[String] {
-        &self.names
+    pub(super) fn interface_names(&self) -> Vec<String> {
+        self.lock().rules.config.interfaces.clone()
+    }
+
+    /// Where the kernel side tells what it sees, if that is elsewhere since this was last asked.
+    pub(super) fn take_voice(&self) -> Option<Voice> {
+        self.lock().voice.take()
     }
 
     /// The kernel has removed an interface, and the program with it.

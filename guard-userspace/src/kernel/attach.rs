@@ -56,13 +56,8 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    /// Puts the programs of `next` in the place of those that run here, each at one instant, and
-    /// sees to it that they outlive us if they shall.
-    ///
-    /// # Errors
-    /// The kernel does not take one of them. Some may have been replaced: give all of them the
-    /// programs that were there.
-    pub fn hand_over(&mut self, port: Port<'_>, next: &mut Kernel) -> Result<()> {
+    /// What [`Kernel::take_on`] does, but for telling the kernel side which interface it is.
+    fn hand_over(&mut self, port: Port<'_>, next: &mut Kernel) -> Result<()> {
         relieve_xdp(&mut self.link, next)
             .with_context(|| format!("replacing the program on {}", port.name))?;
         next.settle_link(&mut self.link, port, Hook::Xdp)?;
@@ -237,6 +232,22 @@ impl Kernel {
                 })
             }
         }
+    }
+
+    /// Puts the programs in the place of those that run on the interface at `position`, each at one
+    /// instant, and sees to it that they outlive us if they shall.
+    ///
+    /// # Errors
+    /// The kernel does not take one of them. Some may have been replaced: give all of them the
+    /// programs that were there.
+    pub fn take_on(
+        &mut self,
+        attachment: &mut Attachment,
+        position: u32,
+        port: Port<'_>,
+    ) -> Result<()> {
+        self.announce_port(position, port)?;
+        attachment.hand_over(port, self)
     }
 
     /// What an earlier agent has left on an interface.

@@ -10,7 +10,7 @@ use aya::{
 use guard_common::wire::Counter;
 use serde::{Deserialize, Serialize};
 
-use super::{counts::Counts, estate::Labels};
+use super::{counts::Counts, estate::Labels, place::Generation};
 
 /// Counts by interface, verdict and reason, and by service, outcome and protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,8 +48,31 @@ impl Carried {
         self.connections.get(&key(words)).copied().unwrap_or(0)
     }
 
+    /// Adds what the maps pinned in `folder` counted, whose places are by `labels`, as far as `next`
+    /// does not go on counting in them.
+    pub(super) fn add_left(
+        &mut self,
+        folder: &Path,
+        labels: &Labels,
+        next: &Generation,
+    ) -> Result<()> {
+        let is_left = |path: &Path, name: &str| {
+            let id = |path: &Path| Some(MapData::from_pin(path).ok()?.info().ok()?.id());
+            id(path) != id(&next.path(name))
+        };
+        let packets = folder.join("COUNTERS");
+        if is_left(&packets, "COUNTERS") {
+            self.add_packets(&packets, labels)?;
+        }
+        let connections = folder.join("OUTCOMES");
+        if is_left(&connections, "OUTCOMES") {
+            self.add_connections(&connections, labels)?;
+        }
+        Ok(())
+    }
+
     /// Adds what the map pinned at `path` counted, whose places are by `labels`.
-    pub(super) fn add_packets(&mut self, path: &Path, labels: &Labels) -> Result<()> {
+    fn add_packets(&mut self, path: &Path, labels: &Labels) -> Result<()> {
         let counts: PerCpuArray<MapData, Counter> = open(path)?;
         let words = each(&labels.interfaces, &labels.verdicts, &labels.reasons);
         for (position, words) in (0..).zip(words) {
@@ -68,7 +91,7 @@ impl Carried {
     }
 
     /// The same of connections.
-    pub(super) fn add_connections(&mut self, path: &Path, labels: &Labels) -> Result<()> {
+    fn add_connections(&mut self, path: &Path, labels: &Labels) -> Result<()> {
         let counts = Counts::new(Map::PerCpuArray(map(path)?))
             .with_context(|| path.display().to_string())?;
         let mut words = each(&labels.services, &labels.outcomes, &labels.protocols);

@@ -88,7 +88,7 @@ const MAPS: [Inherited; 26] = [
     map("SWEEP", 1, Names::None),
     map("EVENT_BUDGET", 1, Names::None),
     map("HEADERS", 1, Names::None),
-    map("EVENTS", 1, Names::None),
+    map("EVENTS", 1, Names::Both),
     map("BYPASS", 1, Names::None),
     map("LIFELINES", 1, Names::None),
     map("ADMINISTRATORS", 1, Names::None),
@@ -232,16 +232,7 @@ impl Estate {
     /// counts there any more.
     pub(super) fn carried(&self, generation: &Generation) -> Result<Carried> {
         let mut carried = self.deed.carried.clone();
-        let is_left = |name: &str| {
-            let id = |path: &Path| Some(MapData::from_pin(path).ok()?.info().ok()?.id());
-            id(&self.folder.join(name)) != id(&generation.path(name))
-        };
-        if is_left("COUNTERS") {
-            carried.add_packets(&self.folder.join("COUNTERS"), &self.deed.labels)?;
-        }
-        if is_left("OUTCOMES") {
-            carried.add_connections(&self.folder.join("OUTCOMES"), &self.deed.labels)?;
-        }
+        carried.add_left(&self.folder, &self.deed.labels, generation)?;
         Ok(carried)
     }
 }

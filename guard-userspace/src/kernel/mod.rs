@@ -35,6 +35,7 @@ use guard_common::{
     wire::{RuleWord, Told},
 };
 use ipnet::IpNet;
+use tracing::warn;
 
 use crate::status::MapStatus;
 
@@ -117,7 +118,7 @@ impl Kernel {
     }
 
     /// Loads another kernel side, as `plan` wants it, that goes on with what this one has learned
-    /// and counted. This one stays in force until [`Attachment::hand_over`].
+    /// and counted. This one stays in force until [`Kernel::take_on`].
     pub fn succeed(&self, plan: &Plan) -> Result<Self> {
         let (Some(place), Some(current)) = (&self.place, &self.generation) else {
             bail!(
@@ -191,6 +192,25 @@ impl Kernel {
             self.counters.carry(estate.carried(generation)?);
         }
         Ok(())
+    }
+
+    /// Takes over the counts of the kernel side before this one, which counts nothing any more, as far
+    /// as they have other places here. What this one tells of has other names then: its events have a
+    /// ring of their own, which comes back.
+    pub fn settle_after(&mut self, before: &Self) -> Result<Option<RingBuf<MapData>>> {
+        let (Some(old), Some(new)) = (&before.generation, &self.generation) else {
+            return Ok(None);
+        };
+        if before.plan.labels == self.plan.labels {
+            return Ok(None);
+        }
+        let mut carried = before.counters.carried().clone();
+        if let Err(error) = carried.add_left(old.folder(), &before.plan.labels, new) {
+            let error = format!("{error:#}");
+            warn!(error, "some of what was counted before cannot be read");
+        }
+        self.counters.carry(carried);
+        self.take_events().map(Some)
     }
 
     /// Writes down for the next agent what it needs to go on with the maps of this one. Where

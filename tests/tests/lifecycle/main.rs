@@ -9,6 +9,7 @@ mod fetched;
 mod interfaces;
 mod keep;
 mod kill;
+mod lineup;
 mod log;
 mod reload;
 mod services;

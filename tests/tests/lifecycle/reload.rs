@@ -40,6 +40,15 @@ fn configuration(number: usize) -> String {
     if number.is_multiple_of(2) {
         text += "[limits]\nbytes = \"1GB/s\"\nnew_sources = \"off\"\n";
     }
+    // Services of other names, more or less of them.
+    for service in 0..number % 4 {
+        let _ = writeln!(
+            text,
+            "[[service]]\nname = \"s{}\"\nports = [{}]",
+            number % 3 + service,
+            8_000 + service
+        );
+    }
     text
 }
 

@@ -123,3 +123,53 @@ fn services_come_and_go_up_to_the_most_there_may_be() -> Result<()> {
     let folder = agent.stop()?.folder;
     assert_detaches(&stage, &folder)
 }
+
+/// Services of these numbers, in this order.
+fn in_order(numbers: &[usize]) -> String {
+    let service = |number: &usize| {
+        let port = BEFORE + number;
+        format!("[[service]]\nname = \"s{number}\"\nports = [{port}]\n")
+    };
+    let services: String = numbers.iter().map(service).collect();
+    format!("on_stop = \"keep\"\n{services}")
+}
+
+#[test]
+fn a_reload_takes_other_services_and_counts_go_on_by_their_names() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let file = folder.join("guard.toml");
+    let name = file.to_string_lossy().into_owned();
+    fs::write(&file, format!("{}watch = false\n", in_order(&[])))?;
+    let agent = Agent::start_in(
+        stage.host(),
+        folder,
+        &["--iface", INTERFACE, "--config", &name],
+    )?;
+    let mut asked = [0; 4];
+    for order in [&[1, 2][..], &[3, 2], &[2, 1, 3], &[3], &[1, 3, 2]] {
+        let watch = format!("watch = false\n{}", in_order(order));
+        fs::write(&file, watch)?;
+        cli(&agent, &["reload"])?;
+        let status = agent.status()?;
+        let shown = status["services"].as_array().context("services")?;
+        let names: Vec<String> = order.iter().map(|number| format!("s{number}")).collect();
+        assert!(shown.iter().map(|service| &service["name"]).eq(&names));
+        for number in order {
+            assert_eq!(served(&agent, *number)?, asked[*number], "{order:?}");
+            ask(&stage, *number)?;
+            asked[*number] += 1;
+            wait_until(|| Ok(served(&agent, *number)? == asked[*number]))?;
+        }
+    }
+    // The last of each, by their names.
+    let events = cli(&agent, &["events"])?;
+    for number in 1..=3 {
+        let of_service = format!("s{number}");
+        let port = format!(":{}", BEFORE + number);
+        let told = events.lines().filter(|line| line.contains(&of_service));
+        assert!(told.clone().count() > 0, "{events}");
+        assert!(told.clone().all(|line| line.contains(&port)), "{events}");
+    }
+    let folder = agent.stop()?.folder;
+    assert_detaches(&stage, &folder)
+}
