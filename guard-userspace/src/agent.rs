@@ -3,6 +3,7 @@
 mod alerting;
 mod book;
 mod claims;
+mod confirmed;
 mod detach;
 mod fetching;
 mod interfaces;
@@ -35,7 +36,7 @@ use self::{
     book::Book,
     claims::Claims,
     lookout::{Lookout, has_loopback, own_addresses},
-    reload::{Cause, Clock, Over},
+    reload::{Cause, Clock, Configured, Over},
     state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
 };
@@ -48,7 +49,7 @@ use crate::{
     events::{Events, Voice},
     findings::Findings,
     http::{self, Access, Audit, Gate},
-    interface::{self, Asker, Change, InterfaceError, Watch},
+    interface::{self, Asker, Change, Interface, InterfaceError, Watch},
     kernel::{Estate, Kernel, Place},
     logging::DroppedLines,
     redact::Key,
@@ -57,20 +58,31 @@ use crate::{
     talkers::Talkers,
 };
 
-pub use self::detach::detach;
+pub use self::{confirmed::Chosen, detach::detach};
 
 /// How often the ring buffer is read: it is filled without waking anybody.
 const EVENT_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the kernel is asked what is on the interfaces.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Protects what `config` names until SIGTERM or SIGINT. `flags` are those it was made with: a
-/// reload reads the file again. The metrics tell of `dropped_lines`.
+/// Protects what the chosen configuration names until SIGTERM or SIGINT. `flags` are those it was made
+/// with: a reload reads the file again. The metrics tell of `dropped_lines`.
 ///
 /// Everything that can fail does so before the first interface is attached, or undoes the
 /// attached ones: after an error nothing is left behind.
-pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
+pub async fn run(chosen: Chosen, flags: RunFlags, dropped_lines: DroppedLines) -> Result<()> {
     let started = Instant::now();
+    let Chosen {
+        configured:
+            Configured {
+                mut config,
+                ending,
+                text,
+            },
+        confirmed,
+        earlier,
+        warning: not_confirmed,
+    } = chosen;
     let read = Stamps::of(flags.config.as_deref());
     let mut stop = Stop::new()?;
     let mut hangup = signal(SignalKind::hangup()).context("cannot listen for signals")?;
@@ -88,19 +100,8 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     } = left_estate(place.as_ref(), &config);
     let clock = Clock::of(estate.as_ref());
     fetching::mend_copies(&mut config, None);
-    let book = Book::load(&config.state_dir, book::now());
-    let bans = Bans::load(&config.state_dir, book::now());
-    let key = key(&config)?;
-    let broken = [no_estate, book.warning, bans.warning, key.warning];
-    let mut over = Over {
-        ending: config.take_ending(),
-        book: book.value,
-        bans: bans.value,
-        own: own_addresses(&Asker::new()?, &found).await?,
-        by_loopback: has_loopback(&found),
-        warnings: Vec::new(),
-        broken: broken.into_iter().flatten().collect(),
-    };
+    let (mut over, key) = lay_over(&config, &found, [not_confirmed, no_estate]).await?;
+    over.ending = ending;
     let plan = clock.plan(&config, &mut over);
     let mut kernel = match (place, &estate) {
         (Some(place), Some(estate)) => Kernel::inherit(&plan, place, estate)?,
@@ -113,11 +114,11 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         findings: Arc::clone(&findings),
         talkers: Arc::clone(&talkers),
     };
-    let events = Events::new(voice, key.value, findings, talkers);
+    let events = Events::new(voice, key, findings, talkers);
 
     let trial = flags.confirm;
-    let rules = Rules { config, over };
-    let rules = (rules, read);
+    let rules = Rules { config, text, over };
+    let rules = (rules, read, confirmed);
     let agent = Agent::attach(
         rules,
         flags,
@@ -142,8 +143,9 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         mode = agent.mode_name(),
         "protecting"
     );
-    if let Some(lasts) = trial {
-        agent.try_out(lasts);
+    match trial {
+        Some(lasts) => agent.try_out(lasts, earlier),
+        None => agent.note_start(),
     }
     let agent = Arc::new(agent);
     let mut servers = serve(&agent, claims).inspect_err(|_| agent.give_up())?;
@@ -152,7 +154,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let ended = protect(&agent, events, watches, &mut stop, &mut hangup).await;
     supervisor::stopping();
     // First, so that whoever takes the lock next finds the interfaces free.
-    let on_stop = agent.end(ended);
+    let on_stop = agent.end();
     agent.end_bans();
     servers.shutdown().await;
     info!("stopped: {}", outlook(on_stop));
@@ -162,6 +164,28 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
          --confirm keeps it"
     );
     Ok(())
+}
+
+/// What is laid over a configuration, and the key that tells credentials apart. What there is to tell of
+/// files that could not be used is told along with what is `broken` already.
+async fn lay_over(
+    config: &Config,
+    found: &[Interface],
+    broken: [Option<String>; 2],
+) -> Result<(Over, Key)> {
+    let book = Book::load(&config.state_dir, book::now());
+    let bans = Bans::load(&config.state_dir, book::now());
+    let key = key(config)?;
+    let more = [book.warning, bans.warning, key.warning];
+    let over = Over {
+        book: book.value,
+        bans: bans.value,
+        own: own_addresses(&Asker::new()?, found).await?,
+        by_loopback: has_loopback(found),
+        broken: broken.into_iter().chain(more).flatten().collect(),
+        ..Over::default()
+    };
+    Ok((over, key.value))
 }
 
 /// What an earlier agent has left.

@@ -48,19 +48,19 @@ impl Interfaces {
         config: &Config,
         on_trial: bool,
     ) -> Result<Self> {
-        // What is on trial must not outlive whoever undoes it, but for what was there before.
         let left = |interface| {
             kernel
                 .place()
                 .is_some_and(|place| left_on(place, interface).is_some())
         };
-        let lasts = config.on_stop == OnStop::Keep && (!on_trial || found.iter().any(left));
         let mut interfaces = Self {
             mode: config.xdp_mode,
-            lasts,
-            took_over: false,
+            lasts: false,
+            took_over: found.iter().any(left),
             all: Vec::new(),
         };
+        let lasts = interfaces.shall_last(config, on_trial);
+        interfaces.lasts = lasts;
         let mut adopted = Vec::new();
         for (interface, position) in found.iter().zip(0..) {
             let port = Port {
@@ -98,9 +98,14 @@ impl Interfaces {
                 }
             }
         }
-        interfaces.took_over = adopted.contains(&true);
         interfaces.remove_strays(kernel);
         Ok(interfaces)
+    }
+
+    /// Whether the programs shall outlive the agent. What is on trial must not outlive whoever undoes
+    /// it, but for what was there before.
+    pub(super) fn shall_last(&self, config: &Config, on_trial: bool) -> bool {
+        config.on_stop == OnStop::Keep && (!on_trial || self.took_over)
     }
 
     /// Takes off what an earlier agent has left on interfaces that are not configured any more, and
@@ -124,6 +129,11 @@ impl Interfaces {
         for guarded in &mut self.all {
             guarded.take_off();
         }
+    }
+
+    /// Whether programs of an earlier agent were taken over.
+    pub(super) fn took_over(&self) -> bool {
+        self.took_over
     }
 
     /// Whether what is there is to stay when the agent cannot start: something was there before it.

@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use super::{
     alerting::Missing,
     book::{self, Book},
+    confirmed::Text,
     fetching,
     interfaces::Shall,
     state::{Agent, Inner, Rules},
@@ -27,7 +28,7 @@ use super::{
 };
 use crate::{
     bans::Bans,
-    config::{Config, Entry, OnStop, Style},
+    config::{Config, ConfigErrors, Entry, Source, Style},
     control::Reload,
     entries::{Done, List},
     events::Voice,
@@ -83,9 +84,22 @@ fn random_seed() -> [u64; 2] {
 }
 
 /// A configuration, and those of its entries that end by themselves.
+#[derive(Debug)]
 pub(super) struct Configured {
-    config: Config,
-    ending: Vec<(List, Entry)>,
+    pub(super) config: Config,
+    pub(super) ending: Vec<(List, Entry)>,
+    /// What it was read from.
+    pub(super) text: Option<Text>,
+}
+
+impl Configured {
+    pub(super) fn new(mut config: Config, text: Option<Text>) -> Self {
+        Self {
+            ending: config.take_ending(),
+            config,
+            text,
+        }
+    }
 }
 
 impl Rules {
@@ -94,6 +108,7 @@ impl Rules {
         Configured {
             config: mem::replace(&mut self.config, configured.config),
             ending: mem::replace(&mut self.over.ending, configured.ending),
+            text: mem::replace(&mut self.text, configured.text),
         }
     }
 }
@@ -236,6 +251,8 @@ impl Agent {
     /// Loads what is configured anew, and puts it in the place of what runs.
     pub(super) fn renew(&self, inner: &mut Inner) -> Result<()> {
         ensure!(!inner.has_ended, "the agent is stopping");
+        let on_trial = inner.is_start_on_trial();
+        let lasts = inner.interfaces.shall_last(&inner.rules.config, on_trial);
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
@@ -251,7 +268,7 @@ impl Agent {
         let shall = Shall {
             names: &rules.config.interfaces,
             found: &found,
-            lasts: rules.config.on_stop == OnStop::Keep,
+            lasts,
         };
         inner
             .interfaces
@@ -329,14 +346,20 @@ impl Agent {
         done
     }
 
+    fn read(&self) -> Result<(Config, Option<Text>), ConfigErrors> {
+        let source = Source::open(self.flags.config.as_deref())?;
+        let text = Text::of(&source, &self.flags);
+        Ok((source.resolve_to_run(&self.flags)?, text))
+    }
+
     fn read_and_renew(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
         let lasts = cause.trial()?;
         // What nobody has confirmed is taken again only when somebody asks for it, or changes it.
         if !matches!(cause, Cause::Asked(_)) && self.is_rejected(inner) {
             return Ok(Outcome::Same);
         }
-        inner.rejected = None;
-        let mut config = Config::resolve(self.flags.config.as_deref(), &self.flags)
+        let (mut config, text) = self
+            .read()
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
         let old = &inner.rules.config;
         fetching::mend_copies(&mut config, Some(old));
@@ -345,22 +368,24 @@ impl Agent {
         if !cause.forces() {
             fetching::refuse_sudden_growth(old, &config)?;
         }
-        let ending = config.take_ending();
-        let is_same = config == *old && ending == inner.rules.over.ending;
+        let next = Configured::new(config, text);
+        let is_same = next.config == *old && next.ending == inner.rules.over.ending;
         if is_same && !matches!(cause, Cause::Asked(_)) {
+            inner.rules.text = next.text;
+            inner.note_confirmed();
             return Ok(Outcome::Same);
         }
-        let before = self
-            .put_in_force(inner, Configured { config, ending })
-            .map_err(|(_, error)| error)?;
+        let before = self.put_in_force(inner, next).map_err(|(_, error)| error)?;
         let before = if is_same || cause == Cause::Fetched {
             inner.earlier.take()
         } else {
             Some(Earlier::new(before))
         };
-        match lasts {
-            Some(lasts) => inner.put_on_trial(lasts, before)?,
-            None => inner.earlier = before,
+        if let Some(lasts) = lasts {
+            inner.put_on_trial(lasts, before)?;
+        } else {
+            inner.earlier = before;
+            inner.note_confirmed();
         }
         Ok(Outcome::Taken)
     }

@@ -17,9 +17,9 @@ use tokio::sync::Notify;
 use tracing::{error, warn};
 
 use super::{
-    Ended,
     alerting::Missing,
     book,
+    confirmed::{Confirmed, Text},
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
     lifelines::Lifelines,
@@ -93,8 +93,8 @@ pub(super) struct Inner {
     pub(super) is_deeded: bool,
     /// The programs are taken off, or left.
     pub(super) has_ended: bool,
-    /// The configuration file, as it was when nobody confirmed it.
-    pub(super) rejected: Option<Vec<u8>>,
+    /// What somebody stands behind, and what nobody does.
+    pub(super) confirmed: Confirmed,
     /// What the files were when they were last read.
     pub(super) read: Stamps,
     /// What came of fetching lists.
@@ -112,13 +112,15 @@ pub(super) struct Inner {
 /// What is enforced.
 pub(super) struct Rules {
     pub(super) config: Config,
+    /// What it was read from.
+    pub(super) text: Option<Text>,
     pub(super) over: Over,
 }
 
 impl Agent {
     /// Attaches to every interface, or to none.
     pub(super) fn attach(
-        (rules, read): (Rules, Stamps),
+        (rules, read, confirmed): (Rules, Stamps, Confirmed),
         flags: RunFlags,
         mut kernel: Kernel,
         clock: Clock,
@@ -150,7 +152,7 @@ impl Agent {
                 refusal: None,
                 trial: None,
                 earlier: None,
-                rejected: None,
+                confirmed,
                 is_deeded: false,
                 has_ended: false,
                 read,
@@ -199,16 +201,15 @@ impl Agent {
         }
     }
 
-    /// Takes the program off every interface, or leaves it there, as configured. Says which. Whatever
-    /// nobody has confirmed is taken off.
-    pub(super) fn end(&self, ended: Ended) -> OnStop {
-        self.end_reload_trial();
+    /// Takes the program off every interface, or leaves it there, as configured. Says which. What
+    /// nobody has confirmed is undone.
+    pub(super) fn end(&self) -> OnStop {
+        self.abandon_trial();
         self.keep_deed();
         let inner = &mut *self.lock();
         inner.has_ended = true;
         let can_last = inner.kernel.place().is_some_and(Place::is_lasting);
-        let is_confirmed = ended == Ended::Told && !inner.is_start_on_trial();
-        let keep = inner.rules.config.on_stop == OnStop::Keep && is_confirmed;
+        let keep = inner.rules.config.on_stop == OnStop::Keep && !inner.is_start_on_trial();
         if keep && can_last {
             inner.kernel.leave();
             inner.interfaces.leave();

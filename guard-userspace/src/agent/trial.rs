@@ -1,11 +1,8 @@
 //! What can be undone: something new that nobody has confirmed, and everything passing for a while.
 
-use std::{
-    fs,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use tracing::{error, info, warn};
 
 use super::{
@@ -31,11 +28,11 @@ pub(super) struct Trial {
 }
 
 /// What a trial goes back to.
-pub(super) enum BackTo {
-    /// No agent.
-    Nothing,
-    /// What was configured before.
-    Configured(Box<Configured>),
+pub(super) struct BackTo {
+    /// What was configured before; nothing where nothing was.
+    configured: Option<Box<Configured>>,
+    /// The agent ends then: it was its start that was on trial.
+    ends: bool,
 }
 
 impl Trial {
@@ -45,6 +42,11 @@ impl Trial {
             until_unix: book::now().saturating_add(lasts.as_secs()),
             back_to,
         }
+    }
+
+    /// One that could not be undone.
+    fn again(back_to: BackTo) -> Self {
+        Self::new(Duration::from_secs(1), back_to)
     }
 
     /// When it is undone, in seconds since 1970.
@@ -75,8 +77,7 @@ impl Earlier {
 impl Inner {
     /// Whether it is not confirmed yet that there shall be an agent.
     pub(super) fn is_start_on_trial(&self) -> bool {
-        let back_to = self.trial.as_ref().map(|trial| &trial.back_to);
-        matches!(back_to, Some(BackTo::Nothing))
+        self.trial.as_ref().is_some_and(|trial| trial.back_to.ends)
     }
 
     /// Puts what is in force on trial: it goes back to what was there `before`.
@@ -89,7 +90,11 @@ impl Inner {
             seconds,
             "on trial: goes back to the configuration of before unless `guard confirm` comes in time"
         );
-        let back_to = BackTo::Configured(Box::new(before.configured));
+        self.note_tried(before.configured.text.clone());
+        let back_to = BackTo {
+            configured: Some(Box::new(before.configured)),
+            ends: false,
+        };
         self.trial = Some(Trial::new(lasts, back_to));
         Ok(())
     }
@@ -105,84 +110,93 @@ pub(super) fn lasts(seconds: u64) -> Result<Duration> {
 }
 
 impl Agent {
-    /// Puts the agent itself on trial.
-    pub(super) fn try_out(&self, lasts: Duration) {
+    /// Puts the agent itself on trial. Where it has taken over what another one left, it goes back to
+    /// what that one protected by, as far as that is known.
+    pub(super) fn try_out(&self, lasts: Duration, earlier: Option<Configured>) {
+        let inner = &mut *self.lock();
+        let earlier = earlier.filter(|_| inner.interfaces.took_over());
         let seconds = lasts.as_secs();
+        let back_to = if let Some(earlier) = &earlier {
+            inner.note_tried(earlier.text.clone());
+            "goes back to what an earlier agent had left"
+        } else {
+            "detaches"
+        };
         warn!(
             seconds,
-            "on trial: detaches and ends unless `guard confirm` comes in time"
+            "on trial: {back_to} and ends unless `guard confirm` comes in time"
         );
-        self.lock().trial = Some(Trial::new(lasts, BackTo::Nothing));
+        let back_to = BackTo {
+            configured: earlier.map(Box::new),
+            ends: true,
+        };
+        inner.trial = Some(Trial::new(lasts, back_to));
+    }
+
+    /// Takes note of what a start has put in force that is not on trial.
+    pub(super) fn note_start(&self) {
+        let inner = &mut *self.lock();
+        match inner.rejection() {
+            Some(rejection) => warn!("{rejection}"),
+            None => inner.note_confirmed(),
+        }
     }
 
     /// Keeps what is on trial.
     pub(super) fn confirm(&self) -> Result<Done> {
         let inner = &mut *self.lock();
-        ensure!(
-            inner.trial.is_some(),
-            "nothing is on trial: what is in force stays"
-        );
-        if inner.is_start_on_trial() {
-            // Only now it may outlive the agent.
-            self.renew(inner)?;
+        let trial = inner.trial.take();
+        let Some(trial) = trial else {
+            bail!("nothing is on trial: what is in force stays");
+        };
+        // Only now a start may outlive the agent.
+        if trial.back_to.ends
+            && let Err(error) = self.renew(inner)
+        {
+            inner.trial = Some(trial);
+            return Err(error);
         }
-        inner.trial = None;
+        inner.note_confirmed();
         info!("confirmed: what is in force stays");
         Ok(Done::default())
     }
 
     /// Undoes what nobody has confirmed in time. Whether the agent has to end for that.
     pub(super) fn end_trial(&self) -> bool {
-        let ends = self.undo_trial();
-        if ends == Some(false) {
-            self.feeds_changed.notify_one();
-            supervisor::ready(&self.summary());
-        }
-        ends == Some(true)
-    }
-
-    /// The same; nothing where nothing was undone.
-    fn undo_trial(&self) -> Option<bool> {
-        let inner = &mut *self.lock();
+        let mut inner = self.lock();
         if !inner.trial.as_ref().is_some_and(Trial::is_over) {
-            return None;
+            return false;
         }
-        match inner.trial.take()?.back_to {
-            BackTo::Nothing => Some(true),
-            BackTo::Configured(before) => {
-                self.go_back(inner, before);
-                inner.look_for_administrators();
-                Some(false)
-            }
+        if inner.is_start_on_trial() {
+            return true;
         }
+        if let Some(trial) = inner.trial.take() {
+            self.go_back(&mut inner, trial.back_to);
+        }
+        inner.look_for_administrators();
+        drop(inner);
+        self.feeds_changed.notify_one();
+        supervisor::ready(&self.summary());
+        false
     }
 
     /// Goes back at once from what nobody has confirmed so far.
-    pub(super) fn end_reload_trial(&self) {
+    pub(super) fn abandon_trial(&self) {
         let inner = &mut *self.lock();
-        match inner.trial.take() {
-            Some(Trial {
-                back_to: BackTo::Configured(before),
-                ..
-            }) => self.go_back(inner, before),
-            trial => inner.trial = trial,
+        if let Some(trial) = inner.trial.take() {
+            self.go_back(inner, trial.back_to);
         }
     }
 
-    /// The configuration file as it is.
-    fn file(&self) -> Option<Vec<u8>> {
-        fs::read(self.flags.config.as_deref()?).ok()
-    }
-
-    /// Whether the file still is what nobody has confirmed.
-    pub(super) fn is_rejected(&self, inner: &Inner) -> bool {
-        inner.rejected.is_some() && inner.rejected == self.file()
-    }
-
-    fn go_back(&self, inner: &mut Inner, before: Box<Configured>) {
+    /// Goes back. Where that is not possible, the trial goes on.
+    fn go_back(&self, inner: &mut Inner, back_to: BackTo) {
+        let BackTo { configured, ends } = back_to;
+        let Some(before) = configured else {
+            inner.trial = Some(Trial::again(BackTo { configured, ends }));
+            return;
+        };
         match self.put_in_force(inner, *before) {
             Ok(_) => {
-                inner.rejected = self.file();
                 warn!("nobody confirmed the configuration: the one of before is in force again");
             }
             Err((before, cause)) => {
@@ -190,8 +204,8 @@ impl Agent {
                     cause = format!("{cause:#}"),
                     "the configuration that nobody confirmed stays in force: going back is tried again"
                 );
-                let again = Trial::new(Duration::from_secs(1), BackTo::Configured(before));
-                inner.trial = Some(again);
+                let configured = Some(before);
+                inner.trial = Some(Trial::again(BackTo { configured, ends }));
             }
         }
     }

@@ -145,6 +145,7 @@ impl Inner {
         let shut_out = shut_out(self);
         let all = over.broken.iter().chain(&over.warnings);
         let all = all.cloned().chain(denied);
-        all.chain(shut_out.iter().map(ShutOut::sentence)).collect()
+        let all = all.chain(shut_out.iter().map(ShutOut::sentence));
+        all.chain(self.rejection()).collect()
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use guard::{
-    agent,
+    agent::{self, Chosen},
     cli::{CheckFlags, DetachFlags, DoctorFlags, OutputFormat, ReplayFlags, RunFlags},
     config::{Config, ConfigErrors, Style},
     doctor,
@@ -21,12 +21,12 @@ use super::{
 };
 
 pub(crate) async fn run(flags: &RunFlags) -> ExitCode {
-    let config = match Config::resolve(flags.config.as_deref(), flags) {
-        Ok(config) => config,
+    let chosen = match Chosen::of(flags) {
+        Ok(chosen) => chosen,
         Err(errors) => return bad_configuration(&errors),
     };
     let log = Log::start(flags.log_format);
-    let ended = agent::run(config, flags.clone(), log.dropped()).await;
+    let ended = Box::pin(agent::run(chosen, flags.clone(), log.dropped())).await;
     // What failed is said last.
     drop(log);
     match ended {

@@ -20,6 +20,7 @@ pub(crate) use self::feeds::copy_name;
 pub use self::openapi::Document;
 pub use self::problem::{ConfigErrors, Problem, Style};
 pub use self::rate::{Allowance, MAX_UNITS, Rate, RateSetting, Unit};
+pub(crate) use self::resolve::Source;
 pub use self::url::FeedUrl;
 use crate::{cli::RunFlags, entries::List};
 

@@ -38,7 +38,7 @@ const API_PORTS: [u16; 11] = [
 const NO_FILE: &str = "guard";
 
 pub(super) fn for_run(file: Option<&Path>, flags: &RunFlags) -> Result<Config, ConfigErrors> {
-    Source::open(file)?.resolve(flags, Purpose::Run)
+    Source::open(file)?.resolve_to_run(flags)
 }
 
 pub(super) fn for_check(file: Option<&Path>) -> Result<Config, ConfigErrors> {
@@ -56,12 +56,7 @@ pub(super) fn for_replay(file: Option<&Path>) -> Result<Config, ConfigErrors> {
 }
 
 pub(super) fn from_text(name: &str, text: &str) -> Result<Config, ConfigErrors> {
-    let source = Source {
-        name: name.to_owned(),
-        text: text.to_owned(),
-        problems: Vec::new(),
-    };
-    source.resolve(&RunFlags::default(), Purpose::Look)
+    Source::new(name, text).resolve(&RunFlags::default(), Purpose::Look)
 }
 
 /// The file and those that it names, whatever is wrong with it.
@@ -103,7 +98,8 @@ enum Purpose {
 }
 
 /// A configuration file that was read; an empty one when there is none.
-struct Source {
+#[derive(Debug)]
+pub(crate) struct Source {
     name: String,
     text: String,
     /// What is wrong with the file, whatever it says.
@@ -111,13 +107,34 @@ struct Source {
 }
 
 impl Source {
-    fn open(file: Option<&Path>) -> Result<Self, ConfigErrors> {
+    /// One of this text, called `name` in what goes wrong.
+    pub(crate) fn new(name: &str, text: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            problems: Vec::new(),
+        }
+    }
+
+    /// The path of its file.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it says.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What [`Config::resolve`] makes of it.
+    pub(crate) fn resolve_to_run(self, flags: &RunFlags) -> Result<Config, ConfigErrors> {
+        self.resolve(flags, Purpose::Run)
+    }
+
+    /// Reads it.
+    pub(crate) fn open(file: Option<&Path>) -> Result<Self, ConfigErrors> {
         let Some(path) = file else {
-            return Ok(Self {
-                name: NO_FILE.to_owned(),
-                text: String::new(),
-                problems: Vec::new(),
-            });
+            return Ok(Self::new(NO_FILE, ""));
         };
         let name = path.display().to_string();
         let failed = |text, problem| ConfigErrors::new(name.clone(), text, vec![problem]);

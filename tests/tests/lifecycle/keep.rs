@@ -46,14 +46,15 @@ impl Siege {
     }
 
     fn start(&self, folder: Folder, config: &str) -> Result<Agent> {
+        self.start_with(folder, config, &[])
+    }
+
+    fn start_with(&self, folder: Folder, config: &str, flags: &[&str]) -> Result<Agent> {
         let file = folder.join("guard.toml");
         fs::write(&file, config)?;
         let file = file.to_string_lossy().into_owned();
-        Agent::start_in(
-            self.stage.host(),
-            folder,
-            &["--iface", INTERFACE, "--config", &file],
-        )
+        let usual = ["--iface", INTERFACE, "--config", &file];
+        Agent::start_in(self.stage.host(), folder, &[&usual, flags].concat())
     }
 
     fn flood(&self) -> Result<Running> {
@@ -171,6 +172,42 @@ fn nothing_gets_through_while_the_agent_is_stopped_killed_started_and_reloaded()
         );
         folder = stopped.folder;
     }
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn a_start_on_trial_goes_back_to_what_an_earlier_agent_left() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let flood = siege.flood()?;
+    let mut folder = agent.stop()?.folder;
+    let tried =
+        format!("{KEEP}[[deny]]\ncidr = \"{CLIENT}\"\n[[service]]\nname = \"new\"\nports = [1]\n");
+    let ends: [fn(Agent) -> Result<Stopped>; 3] = [
+        |agent| agent.wait(PATIENCE),
+        |agent| agent.stop(),
+        |agent| kill(agent),
+    ];
+    for (end, confirm) in ends.into_iter().zip(["2s", "1h", "1h"]) {
+        let agent = siege.start_with(folder, &tried, &["--confirm", confirm])?;
+        assert!(!reaches(&siege.stage)?);
+        let stopped = end(agent)?;
+        let log = stopped.log.text();
+        assert!(
+            log.contains("goes back to what an earlier agent had left"),
+            "{log}"
+        );
+        folder = stopped.folder;
+        if confirm != "1h" {
+            assert!(reaches(&siege.stage)?, "{log}");
+        }
+    }
+    // The one that was killed could not go back; who comes after it does.
+    let agent = siege.start(folder, &tried)?;
+    assert!(reaches(&siege.stage)?);
+    assert_eq!(agent.status()?["services"][0]["name"], "api");
+    let folder = agent.stop()?.folder;
     siege.assert_tight(flood)?;
     assert_detaches(&siege.stage, &folder)
 }

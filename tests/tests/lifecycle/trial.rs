@@ -178,3 +178,57 @@ fn what_nobody_confirmed_is_taken_again_only_when_somebody_asks() -> Result<()> 
     agent.stop()?;
     Ok(())
 }
+
+/// What the status warns of, as one text.
+fn warnings(agent: &Agent) -> Result<String> {
+    Ok(agent.status()?["warnings"].to_string())
+}
+
+#[test]
+fn a_reload_on_trial_is_undone_by_the_next_start_where_its_agent_is_killed() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let path = folder.join("guard.toml");
+    let keep = "on_stop = \"keep\"\nwatch = false\n";
+    let denying = format!("{keep}[[deny]]\ncidr = \"{CLIENT}\"\n");
+    fs::write(&path, keep)?;
+    let file = path.to_string_lossy().into_owned();
+    let start = |folder| Agent::start_in(stage.host(), folder, &flags_with(&file));
+    let kill = |mut agent: Agent| -> Result<Folder> {
+        agent.server().signal(Signal::SIGKILL)?;
+        Ok(agent.wait(PATIENCE)?.folder)
+    };
+    let agent = start(folder)?;
+    fs::write(&path, &denying)?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    assert!(!reaches(&stage)?);
+    let agent = start(kill(agent)?)?;
+    assert!(reaches(&stage)?, "nobody has confirmed it");
+    let warned = warnings(&agent)?;
+    assert!(warned.contains("nobody confirmed what"), "{warned}");
+    // Nor does another restart take it; who asks for it gets it, and so does who starts after that.
+    let agent = start(agent.stop()?.folder)?;
+    assert!(reaches(&stage)?);
+    cli(&agent, &["reload"])?;
+    assert!(!reaches(&stage)?);
+    assert_eq!(warnings(&agent)?, "[]");
+    let agent = start(kill(agent)?)?;
+    assert!(!reaches(&stage)?);
+
+    // What was confirmed is not undone.
+    fs::write(&path, keep)?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    cli(&agent, &["confirm"])?;
+    let agent = start(kill(agent)?)?;
+    assert!(reaches(&stage)?);
+    // Nor is a file that was changed since: nobody has tried that.
+    fs::write(&path, &denying)?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    let folder = agent.stop()?.folder;
+    fs::write(&path, format!("# again\n{denying}"))?;
+    let agent = start(folder)?;
+    assert!(!reaches(&stage)?);
+    fs::write(&path, "on_stop = \"detach\"")?;
+    cli(&agent, &["reload"])?;
+    agent.stop()?;
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! Which configuration somebody stands behind, and which one nobody does: written down, since an agent
+//! may end before a trial does, and whoever starts the next one may have locked himself out.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+use super::{
+    fetching,
+    reload::Configured,
+    state::{Agent, Inner},
+};
+use crate::{
+    cli::RunFlags,
+    config::{ConfigErrors, STATE_DIR, Source, Style},
+    state_file::{self, Lasting, Loaded},
+};
+
+/// Their file in the state folder.
+const FILE: &str = "configuration.json";
+
+/// The text of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Text {
+    /// The path of the file.
+    file: String,
+    text: String,
+}
+
+impl Text {
+    /// That of a configuration that was read from a file.
+    pub(super) fn of(source: &Source, flags: &RunFlags) -> Option<Self> {
+        flags.config.as_ref()?;
+        Some(Self {
+            file: source.name().to_owned(),
+            text: source.text().to_owned(),
+        })
+    }
+
+    fn configured(self, flags: &RunFlags) -> Result<Configured, ConfigErrors> {
+        let mut config = Source::new(&self.file, &self.text).resolve_to_run(flags)?;
+        fetching::mend_copies(&mut config, None);
+        Ok(Configured::new(config, Some(self)))
+    }
+}
+
+/// What is written down.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Confirmed {
+    /// What somebody stands behind.
+    confirmed: Option<Text>,
+    /// What is or was on trial after that, and nobody has confirmed.
+    unconfirmed: Option<Text>,
+}
+
+impl Confirmed {
+    fn load(state_dir: &Path) -> Loaded<Self> {
+        let otherwise = "what nobody has confirmed is taken if it is in the configuration file";
+        state_file::load(state_dir, FILE, otherwise)
+    }
+
+    /// Whether this is what nobody has confirmed.
+    fn rejects(&self, text: Option<&Text>) -> bool {
+        self.unconfirmed.is_some() && self.unconfirmed.as_ref() == text
+    }
+}
+
+/// The configuration that a start takes.
+#[derive(Debug)]
+pub struct Chosen {
+    pub(super) configured: Configured,
+    /// What was written down.
+    pub(super) confirmed: Confirmed,
+    /// What an earlier agent protected by, where the start is on trial.
+    pub(super) earlier: Option<Configured>,
+    /// What there is to tell of what was written down.
+    pub(super) warning: Option<String>,
+}
+
+impl Chosen {
+    /// That of the file and the flags; but what was on trial and nobody confirmed is not taken again by
+    /// itself: then it is the one of before.
+    ///
+    /// # Errors
+    /// Every problem of the file at once.
+    pub fn of(flags: &RunFlags) -> Result<Self, ConfigErrors> {
+        let source = Source::open(flags.config.as_deref())?;
+        let state_dir = flags.state_dir.as_deref().unwrap_or(Path::new(STATE_DIR));
+        let Loaded {
+            value: confirmed,
+            mut warning,
+        } = Confirmed::load(state_dir);
+        let text = Text::of(&source, flags);
+        let earlier = confirmed.confirmed.clone();
+        let mut earlier = earlier.and_then(|text| match text.configured(flags) {
+            Ok(configured) => Some(configured),
+            Err(errors) => {
+                warning = Some(format!(
+                    "the configuration that was confirmed last cannot be taken any more: {}",
+                    errors.render(Style::Plain).trim_end()
+                ));
+                None
+            }
+        });
+        if flags.confirm.is_none() {
+            let rejected = earlier.take().filter(|_| confirmed.rejects(text.as_ref()));
+            if let Some(configured) = rejected {
+                return Ok(Self {
+                    configured,
+                    confirmed,
+                    earlier: None,
+                    warning,
+                });
+            }
+        }
+        Ok(Self {
+            configured: Configured::new(source.resolve_to_run(flags)?, text),
+            confirmed,
+            earlier,
+            warning,
+        })
+    }
+}
+
+impl Inner {
+    /// Somebody stands behind what is in force.
+    pub(super) fn note_confirmed(&mut self) {
+        self.note_texts(Confirmed {
+            confirmed: self.rules.text.clone(),
+            unconfirmed: None,
+        });
+    }
+
+    /// Nobody stands behind what is in force yet, but for what was `before`.
+    pub(super) fn note_tried(&mut self, before: Option<Text>) {
+        self.note_texts(Confirmed {
+            confirmed: before,
+            unconfirmed: self.rules.text.clone(),
+        });
+    }
+
+    fn note_texts(&mut self, confirmed: Confirmed) {
+        let state_dir = &self.rules.config.state_dir;
+        let is_written = self.confirmed == confirmed && state_dir.join(FILE).exists();
+        self.confirmed = confirmed;
+        if is_written {
+            return;
+        }
+        let written = state_file::save(state_dir, FILE, &self.confirmed, Lasting::PowerCut);
+        if let Err(error) = written {
+            let error = format!("{error:#}");
+            warn!(
+                error,
+                "a restart takes the configuration file as it is, confirmed or not"
+            );
+        }
+    }
+
+    /// What there is to tell where what was tried is not in force.
+    pub(super) fn rejection(&self) -> Option<String> {
+        let rejected = self.confirmed.unconfirmed.as_ref()?;
+        let is_in_force = self.trial.is_some() || self.rules.text.as_ref() == Some(rejected);
+        (!is_in_force).then(|| {
+            format!(
+                "nobody confirmed what {} said when it was tried last, so the configuration of before \
+                 is in force: change the file, or take it as it is with `guard reload`",
+                rejected.file
+            )
+        })
+    }
+}
+
+impl Agent {
+    /// Whether the file still is what nobody has confirmed.
+    pub(super) fn is_rejected(&self, inner: &Inner) -> bool {
+        if inner.confirmed.unconfirmed.is_none() {
+            return false;
+        }
+        let source = Source::open(self.flags.config.as_deref()).ok();
+        let text = source.and_then(|source| Text::of(&source, &self.flags));
+        inner.confirmed.rejects(text.as_ref())
+    }
+}
