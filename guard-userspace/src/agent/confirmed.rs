@@ -61,6 +61,21 @@ impl Confirmed {
         state_file::load(state_dir, FILE, otherwise)
     }
 
+    /// The configuration that was confirmed last, if there is one that can be taken still.
+    fn read(&self, flags: &RunFlags) -> Loaded<Option<Configured>> {
+        let text = self.confirmed.clone();
+        match text.map(|text| text.configured(flags)).transpose() {
+            Ok(configured) => Loaded::whole(configured),
+            Err(errors) => Loaded {
+                value: None,
+                warning: Some(format!(
+                    "the configuration that was confirmed last cannot be taken any more: {}",
+                    errors.render(Style::Plain).trim_end()
+                )),
+            },
+        }
+    }
+
     /// Whether this is what nobody has confirmed.
     fn rejects(&self, text: Option<&Text>) -> bool {
         self.unconfirmed.is_some() && self.unconfirmed.as_ref() == text
@@ -87,36 +102,29 @@ impl Chosen {
     /// Every problem of the file at once.
     pub fn of(flags: &RunFlags) -> Result<Self, ConfigErrors> {
         let source = Source::open(flags.config.as_deref())?;
+        let text = Text::of(&source, flags);
         let state_dir = flags.state_dir.as_deref().unwrap_or(Path::new(STATE_DIR));
         let Loaded {
             value: confirmed,
-            mut warning,
+            warning,
         } = Confirmed::load(state_dir);
-        let text = Text::of(&source, flags);
-        let earlier = confirmed.confirmed.clone();
-        let mut earlier = earlier.and_then(|text| match text.configured(flags) {
-            Ok(configured) => Some(configured),
-            Err(errors) => {
-                warning = Some(format!(
-                    "the configuration that was confirmed last cannot be taken any more: {}",
-                    errors.render(Style::Plain).trim_end()
-                ));
-                None
-            }
-        });
-        if flags.confirm.is_none() {
-            let rejected = earlier.take().filter(|_| confirmed.rejects(text.as_ref()));
-            if let Some(configured) = rejected {
-                return Ok(Self {
-                    configured,
-                    confirmed,
-                    earlier: None,
-                    warning,
-                });
-            }
-        }
+        let on_trial = flags.confirm.is_some();
+        // To read it may take a while, and it is to go back to only.
+        let earlier = if on_trial || confirmed.rejects(text.as_ref()) {
+            confirmed.read(flags)
+        } else {
+            Loaded::default()
+        };
+        let warning = warning.or(earlier.warning);
+        let (configured, earlier) = match earlier.value {
+            Some(earlier) if !on_trial => (earlier, None),
+            earlier => (
+                Configured::new(source.resolve_to_run(flags)?, text),
+                earlier,
+            ),
+        };
         Ok(Self {
-            configured: Configured::new(source.resolve_to_run(flags)?, text),
+            configured,
             confirmed,
             earlier,
             warning,
