@@ -122,5 +122,13 @@ fn open_files(server: &Server) -> Result<usize> {
 #[test]
 #[ignore = "boots virtual machines: `cargo xtask test --full`"]
 fn older_kernels_start_and_stop_alike() -> Result<()> {
-    machine::repeat_on_older_kernels(&["--test-threads=1", "kill::", "reload::", "stopped"])
+    machine::repeat_on_older_kernels(&[
+        "--test-threads=1",
+        "keep::",
+        "kill::",
+        "lineup::",
+        "reload::",
+        "stopped",
+        "trial::",
+    ])
 }
