@@ -14,6 +14,7 @@ use super::{counts::Counts, estate::Labels};
 
 /// Counts by interface, verdict and reason, and by service, outcome and protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Carried {
     packets: BTreeMap<String, [u64; 2]>,
     connections: BTreeMap<String, u64>,
