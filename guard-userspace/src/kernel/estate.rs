@@ -203,15 +203,24 @@ impl Estate {
     /// Pins in `generation` what a kernel side as `plan` wants it can go on with.
     pub(super) fn hand_to(&self, generation: &Generation, plan: &Plan) -> Result<()> {
         let object = Object::parse(OBJECT).context("the kernel side")?;
-        let mut left = Vec::new();
+        let (mut left, mut false_pins) = (Vec::new(), Vec::new());
         for map in &MAPS {
             let name = map.name;
             let path = self.folder.join(name);
-            if self.deed.means_the_same(map, plan) && fits(&path, &object, name, plan) {
+            if self.deed.layouts.contains_key(name) && !is_called(&path, name) {
+                false_pins.push(name);
+            } else if self.deed.means_the_same(map, plan) && fits(&path, &object, name, plan) {
                 generation.take(name, &path)?;
             } else {
                 left.push(name);
             }
+        }
+        if !false_pins.is_empty() {
+            warn!(
+                pins = false_pins.join(" "),
+                "pins of an earlier agent's maps are gone, or not what they are called: these maps \
+                 start afresh"
+            );
         }
         info!(
             afresh = left.join(" "),
@@ -228,10 +237,12 @@ impl Estate {
             let id = |path: &Path| Some(MapData::from_pin(path).ok()?.info().ok()?.id());
             id(&self.folder.join(name)) != id(&generation.path(name))
         };
-        if is_left("COUNTERS") {
+        // What counted something else has nothing to say of this. That was told.
+        let counts = |name| is_left(name) && is_called(&self.folder.join(name), name);
+        if counts("COUNTERS") {
             carried.add_packets(&self.folder.join("COUNTERS"), &self.deed.labels)?;
         }
-        if is_left("OUTCOMES") {
+        if counts("OUTCOMES") {
             carried.add_connections(&self.folder.join("OUTCOMES"), &self.deed.labels)?;
         }
         Ok(carried)
@@ -252,6 +263,20 @@ impl Deed {
             && self.layouts.get(map.name) == Some(&map.layout)
             && self.labels.agree(&plan.labels, map.names)
     }
+}
+
+/// Whether the map pinned at `path` is called `name`, as far as the kernel keeps names. Two maps may have
+/// one shape, and pins have whatever name somebody gives them.
+fn is_called(path: &Path, name: &str) -> bool {
+    let info = MapData::from_pin(path).and_then(|map| map.info());
+    info.is_ok_and(|info| info.name() == kernel_name(name))
+}
+
+/// What the kernel keeps of a name.
+fn kernel_name(name: &str) -> &[u8] {
+    /// Without the zero at the end.
+    const LEN: usize = 15;
+    &name.as_bytes()[..name.len().min(LEN)]
 }
 
 /// Whether a pinned map has the shape that `plan` gives it. The kernel does not ask.

@@ -10,6 +10,7 @@ mod interfaces;
 mod keep;
 mod kill;
 mod log;
+mod pins;
 mod reload;
 mod services;
 mod state;

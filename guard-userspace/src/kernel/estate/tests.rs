@@ -83,3 +83,14 @@ fn nothing_is_gone_on_with_by_a_clock_or_places_that_are_not_known() {
         assert_eq!(deed(&zero.to_string()).clock(), None);
     }
 }
+
+#[test]
+fn no_two_maps_are_called_alike_by_the_kernel() {
+    let object = Object::parse(OBJECT).expect("the kernel side");
+    let mut names: Vec<&[u8]> = object.maps.keys().map(|name| kernel_name(name)).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all);
+    assert_eq!(kernel_name("A_NAME_THAT_IS_LONG"), b"A_NAME_THAT_IS_");
+}

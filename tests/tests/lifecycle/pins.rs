@@ -1,0 +1,195 @@
+//! Pins that somebody removes, replaces or confuses: while the agent runs, and while none does.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use aya::maps::MapData;
+use lab::{agent::Folder, command};
+use serde_json::Value;
+
+use crate::{
+    keep::{KEEP, Siege, assert_detaches, deed_file, denied, kill, map_id, maps},
+    reload::{cli, wait_until},
+};
+
+/// What is said of maps' pins at a start.
+const FALSE_PINS: &str = "pins of an earlier agent's maps are gone, or not what they are called: these maps start afresh";
+
+/// What somebody does while no agent runs, and what is said of it.
+type Meddling = (fn(&Folder) -> Result<()>, &'static str);
+
+/// Pins one map in the place of another.
+fn replace(folder: &Folder, name: &str, by: &str) -> Result<()> {
+    let maps = maps(folder)?;
+    fs::remove_file(maps.join(name))?;
+    MapData::from_pin(maps.join(by))?.pin(maps.join(name))?;
+    Ok(())
+}
+
+fn swap(folder: &Folder, one: &str, other: &str) -> Result<()> {
+    let maps = maps(folder)?;
+    swap_files(&maps.join(one), &maps.join(other))
+}
+
+fn swap_files(one: &Path, other: &Path) -> Result<()> {
+    let aside = one.with_file_name("aside");
+    fs::rename(one, &aside)?;
+    fs::rename(other, one)?;
+    Ok(fs::rename(aside, other)?)
+}
+
+/// Pins a link where a map was.
+fn no_map_at_all(folder: &Folder) -> Result<()> {
+    let known = maps(folder)?.join("KNOWN");
+    fs::remove_file(&known)?;
+    let link = described(&link(folder, "xdp")?)?;
+    pin("link", &link["id"], &known)
+}
+
+/// The pin of the link of this hook; there is one interface.
+fn link(folder: &Folder, hook: &str) -> Result<PathBuf> {
+    let entries = fs::read_dir(folder.bpffs().join("links"))?;
+    let mut paths = entries.flatten().map(|entry| entry.path());
+    let is_meant = |path: &PathBuf| path.to_string_lossy().contains(&format!("{hook}_"));
+    paths.find(is_meant).context("it is not pinned")
+}
+
+/// What bpftool says of the link that is pinned there.
+fn described(path: &Path) -> Result<Value> {
+    let said = command::run(&format!(
+        "bpftool --json link show pinned {}",
+        path.display()
+    ))?;
+    Ok(serde_json::from_str(&said)?)
+}
+
+/// Pins a thing of this kind, by the kernel's number, with bpftool.
+fn pin(kind: &str, id: &Value, path: &Path) -> Result<()> {
+    command::run(&format!("bpftool {kind} pin id {id} {}", path.display())).map(drop)
+}
+
+#[test]
+fn pins_and_deeds_that_do_not_fit_are_not_believed() -> Result<()> {
+    let siege = Siege::new()?;
+    let mut folder = Folder::new()?;
+    let flood = {
+        let agent = siege.start(folder, KEEP)?;
+        let flood = siege.flood()?;
+        folder = kill(agent)?.folder;
+        flood
+    };
+    let meddle: [Meddling; 8] = [
+        (|folder| replace(folder, "KNOWN", "BUDGETS"), "KNOWN"),
+        // Of the same type and size.
+        (
+            |folder| swap(folder, "SOURCES", "SOURCE_BYTES"),
+            "SOURCES SOURCE_BYTES",
+        ),
+        (|folder| replace(folder, "OUTCOMES", "EVICTED"), "OUTCOMES"),
+        (
+            |folder| Ok(fs::remove_file(maps(folder)?.join("KNOWN"))?),
+            "KNOWN",
+        ),
+        (no_map_at_all, "KNOWN"),
+        // Another in the place of the one that is named.
+        (
+            |folder| replace(folder, "COUNTERS", "EVICTED"),
+            "starting afresh",
+        ),
+        (
+            |folder| Ok(fs::write(deed_file(folder), "{\"abi\": ")?),
+            "estate.json cannot be read",
+        ),
+        (
+            |folder| Ok(fs::remove_file(deed_file(folder))?),
+            "protecting",
+        ),
+    ];
+    for (meddle, told) in meddle {
+        let known = map_id(&maps(&folder)?.join("KNOWN"))?;
+        meddle(&folder)?;
+        let agent = siege.start(folder, KEEP)?;
+        wait_until(|| Ok(denied(&agent)? > 0))?;
+        let is_known = map_id(&maps(agent.folder())?.join("KNOWN"))? == known;
+        let stopped = kill(agent)?;
+        let log = &stopped.log;
+        let false_pins = log.with("message", FALSE_PINS).next();
+        match &false_pins {
+            Some(line) => assert_eq!(line["pins"], told, "{line}"),
+            None => assert!(log.text().contains(told), "no `{told}` in {}", log.text()),
+        }
+        let names_others = false_pins.is_some() && told != "KNOWN";
+        assert_eq!(
+            is_known, names_others,
+            "{told}: what is in order is gone on with"
+        );
+        folder = stopped.folder;
+    }
+    siege.assert_tight(flood)?;
+    let kept = fs::read_to_string(folder.state().join("estate.json.broken"))?;
+    assert_eq!(kept, "{\"abi\": ", "nothing of it is lost");
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let links = agent.folder().bpffs().join("links");
+    let pins = || -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(&links)?.map(|entry| Ok(entry?.path()));
+        let mut pins = entries.collect::<Result<Vec<_>>>()?;
+        pins.sort();
+        Ok(pins)
+    };
+    let first = pins()?;
+    ensure!(!first.is_empty(), "nothing is pinned");
+    let budgets = maps(agent.folder())?.join("BUDGETS");
+    let flood = siege.flood()?;
+
+    let lost = || {
+        let metrics = agent.metrics()?;
+        Ok::<_, anyhow::Error>(metrics.count("guard_pins_lost_total", &[]))
+    };
+    let meddle: [&dyn Fn() -> Result<()>; 3] = [
+        &|| Ok(first.iter().try_for_each(fs::remove_file)?),
+        // The folder with them.
+        &|| {
+            first.iter().try_for_each(fs::remove_file)?;
+            Ok(fs::remove_dir(&links)?)
+        },
+        // Something else in their place.
+        &|| {
+            for pin in &first {
+                fs::remove_file(pin)?;
+                MapData::from_pin(&budgets)?.pin(pin)?;
+            }
+            Ok(())
+        },
+    ];
+    for (meddle, round) in meddle.into_iter().zip(1..) {
+        meddle()?;
+        wait_until(|| Ok(lost()? == round * first.len() as u64))?;
+        assert_eq!(pins()?, first);
+    }
+    let status = agent.status()?;
+    let note = status["interfaces"][0]["note"].to_string();
+    assert!(note.contains("made again"), "{note}");
+    let said = agent
+        .log()
+        .with(
+            "message",
+            "somebody removed pins of what keeps the program there: made again",
+        )
+        .count();
+    assert_eq!(said, 3);
+
+    // Another program takes over by them, and they keep it when nobody else does.
+    cli(&agent, &["reload"])?;
+    let folder = kill(agent)?.folder;
+    assert!(siege.stage.server.xdp()?.is_some());
+    siege.assert_taken_over(folder, flood)
+}
