@@ -6,6 +6,7 @@ mod claims;
 mod detach;
 mod fetching;
 mod interfaces;
+mod left;
 mod lifelines;
 mod lists;
 mod lookout;
@@ -78,7 +79,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     let claims = Claims::take(&config, flags.socket_group)?;
     let found = interface::lookup(&config.interfaces).await?;
     let place = Place::open(&config.bpffs)?;
-    let refuse = |found| interfaces::refuse_unfit(found, place.as_ref());
+    let refuse = |found| left::refuse_unfit(found, place.as_ref());
     found.iter().try_for_each(refuse)?;
     let watch = Watch::new(&config.interfaces).await?;
 

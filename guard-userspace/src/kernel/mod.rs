@@ -8,6 +8,7 @@ mod counts;
 mod estate;
 mod held;
 mod lifelines;
+mod linked;
 mod mapped;
 mod object;
 mod place;

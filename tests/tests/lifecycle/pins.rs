@@ -7,16 +7,24 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use aya::maps::MapData;
-use lab::{agent::Folder, command};
+use lab::{
+    agent::{Agent, Folder},
+    command,
+    counters::DropCounter,
+    link::Interface,
+};
 use serde_json::Value;
 
 use crate::{
-    keep::{KEEP, Siege, assert_detaches, deed_file, denied, kill, map_id, maps},
+    PATIENCE,
+    keep::{KEEP, Siege, assert_detaches, deed_file, denied, detach, kill, map_id, maps},
     reload::{cli, wait_until},
 };
 
 /// What is said of maps' pins at a start.
 const FALSE_PINS: &str = "pins of an earlier agent's maps are gone, or not what they are called: these maps start afresh";
+/// What is said of links' pins at a start.
+const FALSE_LINK: &str = "what is pinned there is not the link it is called after: not taken over";
 
 /// What somebody does while no agent runs, and what is said of it.
 type Meddling = (fn(&Folder) -> Result<()>, &'static str);
@@ -69,6 +77,16 @@ fn described(path: &Path) -> Result<Value> {
 /// Pins a thing of this kind, by the kernel's number, with bpftool.
 fn pin(kind: &str, id: &Value, path: &Path) -> Result<()> {
     command::run(&format!("bpftool {kind} pin id {id} {}", path.display())).map(drop)
+}
+
+/// Pins the link of a stranger's program on an interface.
+fn pin_link_of(interface: &Interface, path: &Path) -> Result<()> {
+    let program = interface.xdp()?.context("no program")?.program_id;
+    let links: Value = serde_json::from_str(&command::run("bpftool --json link list")?)?;
+    let mut links = links.as_array().into_iter().flatten();
+    let is_meant = |link: &&Value| link["prog_id"] == program && link["type"] == "xdp";
+    let link = links.find(is_meant).context("no link")?;
+    pin("link", &link["id"], path)
 }
 
 #[test]
@@ -192,4 +210,128 @@ fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
     let folder = kill(agent)?.folder;
     assert!(siege.stage.server.xdp()?.is_some());
     siege.assert_taken_over(folder, flood)
+}
+
+/// Whoever removes the pin takes the program off: that is before the start.
+#[test]
+fn a_start_without_its_links_pin_says_so_and_protects_afresh() -> Result<()> {
+    /// What somebody does to the pin in this folder, and what is said of it.
+    type Tampering = (fn(&Folder, &Path) -> Result<()>, &'static str);
+    const GONE: &str = "an earlier agent left its program there, and somebody has taken it off or \
+                        removed its pin: the interface was not protected since";
+    let meddle: [Tampering; 3] = [
+        (|_, pin| Ok(fs::remove_file(pin)?), GONE),
+        (
+            |folder, pin| {
+                fs::remove_file(pin)?;
+                Ok(MapData::from_pin(maps(folder)?.join("BUDGETS"))?.pin(pin)?)
+            },
+            FALSE_LINK,
+        ),
+        (
+            |folder, path| {
+                fs::remove_file(path)?;
+                let other = described(&link(folder, "egress")?)?;
+                pin("prog", &other["prog_id"], path)
+            },
+            FALSE_LINK,
+        ),
+    ];
+    let siege = Siege::new()?;
+    let mut folder = Folder::new()?;
+    for (meddle, told) in meddle {
+        folder = kill(siege.start(folder, KEEP)?)?.folder;
+        let pin = link(&folder, "xdp")?;
+        meddle(&folder, &pin)?;
+        wait_until(|| Ok(siege.stage.server.xdp()?.is_none()))?;
+        let agent = siege.start(folder, KEEP)?;
+        let log = agent.log();
+        assert_eq!(log.with("message", told).count(), 1, "{}", log.text());
+        assert_eq!(described(&pin)?["type"], "xdp", "it is pinned again");
+        let flood = siege.flood()?;
+        let before = denied(&agent)?;
+        wait_until(|| Ok(denied(&agent)? > before + 1_000))?;
+        folder = agent.stop()?.folder;
+        siege.assert_tight(flood)?;
+    }
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+fn a_strangers_link_among_the_pins_is_neither_replaced_nor_believed() -> Result<()> {
+    let siege = Siege::new()?;
+    let (client, server) = (&siege.stage.client, &siege.stage.server);
+    let mut folder = kill(siege.start(Folder::new()?, KEEP)?)?.folder;
+
+    // One of another interface.
+    let path = link(&folder, "xdp")?;
+    let stranger = DropCounter::attach(client)?;
+    fs::remove_file(&path)?;
+    pin_link_of(client, &path)?;
+    let theirs = client.xdp()?;
+    let agent = siege.start(folder, KEEP)?;
+    assert_eq!(agent.log().with("message", FALSE_LINK).count(), 1);
+    assert_eq!(client.xdp()?, theirs);
+    let own = server.xdp()?.context("no program")?;
+    assert_eq!(described(&path)?["prog_id"], own.program_id);
+    folder = kill(agent)?.folder;
+    drop(stranger);
+
+    // One on this very interface, which the program of guard has left.
+    fs::remove_file(&path)?;
+    wait_until(|| Ok(server.xdp()?.is_none()))?;
+    let stranger = DropCounter::attach(server)?;
+    pin_link_of(server, &path)?;
+    let theirs = server.xdp()?;
+    let said = assert_refuses(&siege, folder)?;
+    assert!(
+        said.0.contains("count_drop") && said.0.contains("stranger"),
+        "{}",
+        said.0
+    );
+    assert_eq!(server.xdp()?, theirs, "it is still there");
+    drop(stranger);
+    Ok(())
+}
+
+/// The flood goes on all the while.
+#[test]
+fn links_whose_pins_are_confused_go_on_until_somebody_detaches_them() -> Result<()> {
+    let siege = Siege::new()?;
+    let folder = kill(siege.start(Folder::new()?, KEEP)?)?.folder;
+    let flood = siege.flood()?;
+    let [xdp, egress] = [link(&folder, "xdp")?, link(&folder, "egress")?];
+    let program = siege.stage.server.xdp()?;
+    swap_files(&xdp, &egress)?;
+    let (said, folder) = assert_refuses(&siege, folder)?;
+    assert!(said.contains("`guard detach` takes it off"), "{said}");
+    assert_eq!(siege.stage.server.xdp()?, program, "it goes on");
+
+    // Put right again it is taken over; what leaves is seen by a link of its own again.
+    swap_files(&xdp, &egress)?;
+    fs::remove_file(&egress)?;
+    MapData::from_pin(maps(&folder)?.join("BUDGETS"))?.pin(&egress)?;
+    let agent = siege.start(folder, KEEP)?;
+    assert_eq!(agent.log().with("message", FALSE_LINK).count(), 1);
+    assert!(described(&egress)?["prog_id"].is_number(), "a link again");
+    let folder = kill(agent)?.folder;
+    swap_files(&xdp, &egress)?;
+    siege.assert_tight(flood)?;
+    let output = detach(&siege.stage, &folder)?;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "detached from eth0\n"
+    );
+    wait_until(|| Ok(siege.stage.server.xdp()?.is_none()))?;
+    assert!(!folder.bpffs().exists(), "{:?}", folder.pins());
+    Ok(())
+}
+
+/// Asserts that a start on these folders fails; what it says of that.
+fn assert_refuses(siege: &Siege, folder: Folder) -> Result<(String, Folder)> {
+    let file = folder.join("guard.toml").to_string_lossy().into_owned();
+    let flags = ["--iface", "eth0", "--config", &file];
+    let refused = Agent::spawn_in(siege.stage.host(), folder, &flags)?.wait(PATIENCE)?;
+    assert_eq!(refused.status.code(), Some(1), "{}", refused.log.text());
+    Ok((refused.log.text().to_owned(), refused.folder))
 }
