@@ -11,6 +11,7 @@ mod lifelines;
 mod lists;
 mod lookout;
 mod offenders;
+mod pins;
 mod reload;
 mod state;
 mod time;
@@ -275,6 +276,7 @@ async fn protect(
                 agent.end_bans();
                 agent.sweep();
                 agent.keep_lifelines();
+                agent.keep_pins();
                 agent.keep_deed();
                 if agent.end_trial() {
                     return Ended::Unconfirmed;

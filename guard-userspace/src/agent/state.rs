@@ -23,6 +23,7 @@ use super::{
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
     lifelines::Lifelines,
+    pins::MapPins,
     reload::{Cause, Clock, Over},
     time::Moment,
     trial::{Earlier, Trial},
@@ -105,6 +106,8 @@ pub(super) struct Inner {
     pub(super) bans_unsaved: bool,
     /// Entries that are configured and not enforced.
     pub(super) missing: Missing,
+    /// Pins of the maps that were lost.
+    pub(super) map_pins: MapPins,
 }
 
 /// What is enforced.
@@ -157,6 +160,7 @@ impl Agent {
                 moment: Moment::now(),
                 bans_unsaved: false,
                 missing: Missing::default(),
+                map_pins: MapPins::default(),
             }),
         })
     }
@@ -343,6 +347,7 @@ impl Agent {
                 tick_ns: self.clock.tick.ns,
             },
             pinned: inner.kernel.is_pinned(),
+            map_pins_lost: inner.map_pins.lost,
             maps: inner.kernel.tables(),
             feeds: inner
                 .fetches

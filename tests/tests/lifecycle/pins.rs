@@ -212,6 +212,64 @@ fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
     siege.assert_taken_over(folder, flood)
 }
 
+#[test]
+fn a_maps_pin_that_somebody_removes_is_made_again() -> Result<()> {
+    const NAMES: [&str; 4] = ["KNOWN", "SOURCES", "SOURCE_BYTES", "EVENTS"];
+    let siege = Siege::new()?;
+    let agent = siege.start(Folder::new()?, KEEP)?;
+    let now = maps(agent.folder())?;
+    let ids = |maps: &Path| -> Result<Vec<u32>> {
+        NAMES.iter().map(|name| map_id(&maps.join(name))).collect()
+    };
+    let first = ids(&now)?;
+    let lost = || {
+        let metrics = agent.metrics()?;
+        Ok::<_, anyhow::Error>(metrics.count("guard_map_pins_lost_total", &[]))
+    };
+    assert_eq!(lost()?, 0);
+    let folder = agent.folder();
+    let meddle: [(&dyn Fn() -> Result<()>, u64); 4] = [
+        (
+            &|| {
+                Ok(NAMES
+                    .iter()
+                    .try_for_each(|name| fs::remove_file(now.join(name)))?)
+            },
+            4,
+        ),
+        (&|| replace(folder, "KNOWN", "BUDGETS"), 1),
+        (&|| swap(folder, "SOURCES", "SOURCE_BYTES"), 2),
+        // The folder with them: of the maps that are taken over there are so many.
+        (&|| Ok(fs::remove_dir_all(&now)?), 26),
+    ];
+    let mut all = 0;
+    for (meddle, more) in meddle {
+        meddle()?;
+        all += more;
+        wait_until(|| Ok(lost()? >= all))?;
+        assert_eq!(lost()?, all);
+        assert_eq!(ids(&now)?, first);
+    }
+    let warnings = agent.status()?["warnings"].to_string();
+    assert!(warnings.contains("33 pins of the maps"), "{warnings}");
+    let said = |agent: &Agent| {
+        let message = "somebody removed pins of the maps: made again";
+        agent.log().with("message", message).count()
+    };
+    assert!((4..=8).contains(&said(&agent)), "{}", agent.log().text());
+
+    // Another program takes over by them, and so does the next agent.
+    cli(&agent, &["reload"])?;
+    assert_eq!(ids(&maps(agent.folder())?)?, first);
+    let folder = kill(agent)?.folder;
+    let agent = siege.start(folder, KEEP)?;
+    let message = agent.log().with("message", FALSE_PINS).count();
+    assert_eq!(message, 0, "{}", agent.log().text());
+    assert_eq!(ids(&maps(agent.folder())?)?[0], first[0]);
+    let folder = agent.stop()?.folder;
+    assert_detaches(&siege.stage, &folder)
+}
+
 /// Whoever removes the pin takes the program off: that is before the start.
 #[test]
 fn a_start_without_its_links_pin_says_so_and_protects_afresh() -> Result<()> {
