@@ -9,10 +9,12 @@ mod interfaces;
 mod left;
 mod lifelines;
 mod lists;
+mod lock;
 mod lookout;
 mod offenders;
 mod pins;
 mod reload;
+mod room;
 mod state;
 mod time;
 mod trial;
@@ -38,6 +40,7 @@ use self::{
     claims::Claims,
     lookout::{Lookout, has_loopback, own_addresses},
     reload::{Cause, Clock, Over},
+    room::Room,
     state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
 };
@@ -92,7 +95,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
     fetching::mend_copies(&mut config, None);
     let book = Book::load(&config.state_dir, book::now());
     let bans = Bans::load(&config.state_dir, book::now());
-    let key = key(&config)?;
+    let key = Key::load(&config.state_dir).context("the key that tells credentials apart")?;
     let broken = [no_estate, book.warning, bans.warning, key.warning];
     let mut over = Over {
         ending: config.take_ending(),
@@ -103,6 +106,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         warnings: Vec::new(),
         broken: broken.into_iter().flatten().collect(),
     };
+    let room = Room::of(&config.state_dir, &key.value);
     let plan = clock.plan(&config, &mut over);
     let mut kernel = match (place, &estate) {
         (Some(place), Some(estate)) => Kernel::inherit(&plan, place, estate)?,
@@ -135,6 +139,7 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
         dropped_lines,
         found_out,
     )?;
+    agent.mind_room(room);
     // What was counted before is nothing new to alerts, so they look before the first packet is.
     agent.look_for_alerts();
     agent.settle(estate.as_ref());
@@ -176,17 +181,6 @@ pub async fn run(mut config: Config, flags: RunFlags, dropped_lines: DroppedLine
 fn left_estate(place: Option<&Place>, config: &Config) -> Loaded<Option<Estate>> {
     let find = |place| Estate::find(place, &config.state_dir);
     place.map(find).unwrap_or_default()
-}
-
-/// The key that tells credentials apart.
-fn key(config: &Config) -> Result<Loaded<Key>> {
-    let folder = &config.state_dir;
-    Key::load(folder).with_context(|| {
-        format!(
-            "the key that tells credentials apart, in {}",
-            folder.display()
-        )
-    })
 }
 
 /// What becomes of the host without the agent.
@@ -278,6 +272,7 @@ async fn protect(
                 agent.keep_lifelines();
                 agent.keep_pins();
                 agent.keep_deed();
+                agent.look_for_room();
                 if agent.end_trial() {
                     return Ended::Unconfirmed;
                 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::claims;
+use super::lock::StateLock;
 use crate::{
     interface,
     kernel::{Left, Place, forget_estate, remove_remains},
@@ -17,7 +17,7 @@ use crate::{
 /// An agent runs with these folders.
 pub async fn detach(state_dir: &Path, bpffs: &Path) -> Result<Vec<String>> {
     // Where there is none, nobody is to be kept out. It is not made: it would be whose who asks.
-    let lock = claims::lock_left_state(state_dir)?;
+    let lock = StateLock::take_left(state_dir)?;
     let Some(place) = Place::find(bpffs)? else {
         return Ok(Vec::new());
     };
@@ -34,7 +34,10 @@ pub async fn detach(state_dir: &Path, bpffs: &Path) -> Result<Vec<String>> {
     }
     place.clear();
     if lock.is_some() {
-        forget_estate(state_dir).context("a file of the agent stays behind")?;
+        forget_estate(state_dir).with_context(|| match &*names.join(", ") {
+            "" => "a file of the agent stays behind".to_owned(),
+            names => format!("detached from {names}, but a file of the agent stays behind"),
+        })?;
     }
     Ok(names)
 }

@@ -25,6 +25,7 @@ use super::{
     lifelines::Lifelines,
     pins::MapPins,
     reload::{Cause, Clock, Over},
+    room::Room,
     time::Moment,
     trial::{Earlier, Trial},
     watch::Stamps,
@@ -106,6 +107,8 @@ pub(super) struct Inner {
     pub(super) bans_unsaved: bool,
     /// Entries that are configured and not enforced.
     pub(super) missing: Missing,
+    /// Whether there is room in the state folder.
+    pub(super) room: Room,
     /// Pins of the maps that were lost.
     pub(super) map_pins: MapPins,
 }
@@ -160,6 +163,7 @@ impl Agent {
                 moment: Moment::now(),
                 bans_unsaved: false,
                 missing: Missing::default(),
+                room: Room::default(),
                 map_pins: MapPins::default(),
             }),
         })

@@ -144,7 +144,10 @@ impl Inner {
         let denied = of_own_denied(over.book.nets(List::Deny), &self.rules);
         let shut_out = shut_out(self);
         let all = over.broken.iter().chain(&over.warnings);
-        let all = all.cloned().chain(denied).chain(self.map_pins.warning());
+        let all = all.cloned().chain(denied);
+        let all = all
+            .chain(self.room.warning())
+            .chain(self.map_pins.warning());
         all.chain(shut_out.iter().map(ShutOut::sentence)).collect()
     }
 }

@@ -12,6 +12,7 @@ mod kill;
 mod log;
 mod pins;
 mod reload;
+mod room;
 mod services;
 mod state;
 mod traces;
