@@ -7,11 +7,15 @@ mod confirmed;
 mod detach;
 mod fetching;
 mod interfaces;
+mod left;
 mod lifelines;
 mod lists;
+mod lock;
 mod lookout;
 mod offenders;
+mod pins;
 mod reload;
+mod room;
 mod state;
 mod time;
 mod trial;
@@ -37,6 +41,7 @@ use self::{
     claims::Claims,
     lookout::{Lookout, has_loopback, own_addresses},
     reload::{Cause, Clock, Configured, Over},
+    room::Room,
     state::{Agent, FoundOut, Rules},
     watch::{FileWatch, Stamps},
 };
@@ -90,7 +95,7 @@ pub async fn run(chosen: Chosen, flags: RunFlags, dropped_lines: DroppedLines) -
     let claims = Claims::take(&config, flags.socket_group)?;
     let found = interface::lookup(&config.interfaces).await?;
     let place = Place::open(&config.bpffs)?;
-    let refuse = |found| interfaces::refuse_unfit(found, place.as_ref());
+    let refuse = |found| left::refuse_unfit(found, place.as_ref());
     found.iter().try_for_each(refuse)?;
     let watch = Watch::new(&config.interfaces).await?;
 
@@ -102,6 +107,7 @@ pub async fn run(chosen: Chosen, flags: RunFlags, dropped_lines: DroppedLines) -
     fetching::mend_copies(&mut config, None);
     let (mut over, key) = lay_over(&config, &found, [not_confirmed, no_estate]).await?;
     over.ending = ending;
+    let room = Room::of(&config.state_dir, &key);
     let plan = clock.plan(&config, &mut over);
     let mut kernel = match (place, &estate) {
         (Some(place), Some(estate)) => Kernel::inherit(&plan, place, estate)?,
@@ -128,6 +134,7 @@ pub async fn run(chosen: Chosen, flags: RunFlags, dropped_lines: DroppedLines) -
         dropped_lines,
         found_out,
     )?;
+    agent.mind_room(room);
     // What was counted before is nothing new to alerts, so they look before the first packet is.
     agent.look_for_alerts();
     agent.settle(estate.as_ref());
@@ -175,7 +182,7 @@ async fn lay_over(
 ) -> Result<(Over, Key)> {
     let book = Book::load(&config.state_dir, book::now());
     let bans = Bans::load(&config.state_dir, book::now());
-    let key = key(config)?;
+    let key = Key::load(&config.state_dir).context("the key that tells credentials apart")?;
     let more = [book.warning, bans.warning, key.warning];
     let over = Over {
         book: book.value,
@@ -192,17 +199,6 @@ async fn lay_over(
 fn left_estate(place: Option<&Place>, config: &Config) -> Loaded<Option<Estate>> {
     let find = |place| Estate::find(place, &config.state_dir);
     place.map(find).unwrap_or_default()
-}
-
-/// The key that tells credentials apart.
-fn key(config: &Config) -> Result<Loaded<Key>> {
-    let folder = &config.state_dir;
-    Key::load(folder).with_context(|| {
-        format!(
-            "the key that tells credentials apart, in {}",
-            folder.display()
-        )
-    })
 }
 
 /// What becomes of the host without the agent.
@@ -296,7 +292,9 @@ async fn protect(
                 agent.end_bans();
                 agent.sweep();
                 agent.keep_lifelines();
+                agent.keep_pins();
                 agent.keep_deed();
+                agent.look_for_room();
                 if agent.end_trial() {
                     return Ended::Unconfirmed;
                 }

@@ -72,16 +72,17 @@ pub struct AttachedXdp {
 impl AttachedXdp {
     /// Its name, of at most 15 characters; `?` where the kernel does not tell us.
     pub fn program_name(&self) -> String {
-        loaded_programs()
-            .filter_map(Result::ok)
-            .find(|program| program.id() == self.program_id)
-            .and_then(|program| {
-                program
-                    .name_as_str()
-                    .map(|name| name.escape_default().to_string())
-            })
-            .unwrap_or_else(|| "?".to_owned())
+        program_name(self.program_id).unwrap_or_else(|| "?".to_owned())
     }
+}
+
+/// The name of a loaded program, of at most 15 characters, by the kernel's number; nothing where the
+/// kernel does not tell us.
+pub(crate) fn program_name(id: u32) -> Option<String> {
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    let program = programs.find(|program| program.id() == id)?;
+    let name = program.name_as_str()?;
+    Some(name.escape_default().to_string())
 }
 
 /// Where an XDP program runs.

@@ -30,6 +30,7 @@ struct Families {
     evicted: IntCounterVec,
     events: IntCounterVec,
     log_lines_dropped: IntCounterVec,
+    map_pins_lost: IntCounterVec,
     dry_run: IntGaugeVec,
     rules: IntGaugeVec,
     rules_configured: IntGaugeVec,
@@ -67,6 +68,11 @@ impl Families {
             log_lines_dropped: counter(
                 "guard_log_lines_dropped_total",
                 "Lines of the log that were left out since nobody read it.",
+                &[],
+            )?,
+            map_pins_lost: counter(
+                "guard_map_pins_lost_total",
+                "Pins of the maps that somebody has removed.",
                 &[],
             )?,
             dry_run: gauge(
@@ -152,6 +158,9 @@ impl Families {
         self.log_lines_dropped
             .with_label_values(NONE)
             .inc_by(status.log_lines_dropped);
+        self.map_pins_lost
+            .with_label_values(NONE)
+            .inc_by(status.map_pins_lost);
         for list in &status.rules {
             let configured = self.rules_configured.with_label_values(&[&list.list]);
             configured.set(gauge_value(list.configured));

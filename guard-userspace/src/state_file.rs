@@ -16,6 +16,11 @@ use serde::{Serialize, de::DeserializeOwned};
 /// Broken files of one name that are kept, at most: the last one makes room.
 const KEPT_BROKEN: usize = 9;
 
+/// A file that is there for a moment only.
+const TRIAL: &str = "room.new";
+/// Its bytes: one page, which is what most file systems give a file at least.
+const ROOM: usize = 4096;
+
 /// Whether a file must outlive a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lasting {
@@ -167,6 +172,19 @@ pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8], lasting: Lasting) -
         let _ = fs::remove_file(&new);
     }
     written
+}
+
+/// Tries whether there is room for a little more.
+///
+/// # Errors
+/// The folder is full or cannot be written.
+pub(crate) fn try_room(folder: &Path) -> io::Result<()> {
+    let path = folder.join(TRIAL);
+    let tried = create(&path).and_then(|mut file| file.write_all(&[0; ROOM]));
+    match fs::remove_file(path) {
+        Err(error) if tried.is_ok() => Err(error),
+        _ => tried,
+    }
 }
 
 /// An empty file for this user only.

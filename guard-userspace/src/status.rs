@@ -79,6 +79,9 @@ pub struct Status {
     /// Whether the kernel side is pinned on a BPF file system.
     #[serde(default = "yes")]
     pub pinned: bool,
+    /// Pins of the maps that somebody has removed, and that were made again.
+    #[serde(default)]
+    pub map_pins_lost: u64,
     /// Tables of the kernel side.
     pub maps: Vec<MapStatus>,
     /// Every feed.

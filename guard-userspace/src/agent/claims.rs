@@ -1,13 +1,11 @@
 //! What the agent must have to itself, taken before anything is attached.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    fs::{self, DirBuilder},
     io,
     net::TcpListener,
     os::unix::{
-        fs::{
-            DirBuilderExt as _, FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown,
-        },
+        fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _, chown},
         net::{UnixListener, UnixStream},
     },
     path::{Path, PathBuf},
@@ -15,10 +13,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::lock::StateLock;
 use crate::config::Config;
-
-/// What keeps a second agent out of a state folder.
-const LOCK: &str = "agent.lock";
 
 /// Listeners, and what keeps a second agent out.
 pub(super) struct Claims {
@@ -35,13 +31,14 @@ pub(super) struct Claims {
 /// Holds the lock on the state folder; removes the socket when dropped.
 pub(super) struct Guard {
     socket: PathBuf,
-    _lock: File,
+    _lock: StateLock,
 }
 
 impl Claims {
     /// Takes them all, or none. The control socket is for `group` too, if there is one.
     pub(super) fn take(config: &Config, group: Option<u32>) -> Result<Self> {
-        let lock = lock_state(&config.state_dir)?;
+        make_folder(&config.state_dir, 0o700, "--state-dir")?;
+        let lock = StateLock::take(&config.state_dir)?;
         let listener = TcpListener::bind(config.listen).with_context(|| {
             format!(
                 "cannot serve metrics on {}: choose another address with --listen",
@@ -69,43 +66,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.socket) {
             tracing::warn!(socket = %self.socket.display(), %error, "the socket stays behind");
-        }
-    }
-}
-
-/// Takes the lock of an agent that was there, if one was.
-pub(super) fn lock_left_state(folder: &Path) -> Result<Option<File>> {
-    let path = folder.join(LOCK);
-    match File::open(&path) {
-        Ok(file) => lock(file, folder).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot open {}", path.display())),
-    }
-}
-
-fn lock_state(folder: &Path) -> Result<File> {
-    make_folder(folder, 0o700, "--state-dir")?;
-    let path = folder.join(LOCK);
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .with_context(|| format!("cannot open {}", path.display()))?;
-    lock(file, folder)
-}
-
-fn lock(file: File, folder: &Path) -> Result<File> {
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => bail!(
-            "another guard agent uses {}: stop it, or give this one folders and a socket of its \
-             own with --state-dir, --bpffs and --socket",
-            folder.display()
-        ),
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", folder.display()))
         }
     }
 }

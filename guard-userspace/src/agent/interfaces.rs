@@ -8,15 +8,16 @@ mod guarded;
 
 use std::{mem, time::Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use tracing::{error, info};
 
 pub(super) use self::guarded::Guarded;
 
+use super::left::{left_on, refuse_unfit, warn_of_false_pins};
 use crate::{
     config::{Config, OnStop, XdpMode},
-    interface::{AttachedMode, Interface},
-    kernel::{Hook, Kernel, Mode, PROGRAM, Place, Port},
+    interface::Interface,
+    kernel::{Kernel, Port},
 };
 
 /// What shall be guarded after a reload.
@@ -61,6 +62,9 @@ impl Interfaces {
         };
         let lasts = interfaces.shall_last(config, on_trial);
         interfaces.lasts = lasts;
+        if let Some(place) = kernel.place() {
+            warn_of_false_pins(place, found);
+        }
         let mut adopted = Vec::new();
         for (interface, position) in found.iter().zip(0..) {
             let port = Port {
@@ -260,51 +264,4 @@ impl Interfaces {
             }
         }
     }
-}
-
-/// Where on an interface the program runs that an earlier agent has left there, if it is that.
-fn left_on(place: &Place, interface: &Interface) -> Option<Mode> {
-    let xdp = interface.xdp.as_ref()?;
-    let linked = place.linked(Hook::Xdp, interface.index)?;
-    let mode = match xdp.mode {
-        AttachedMode::Native => Mode::Native,
-        AttachedMode::Generic => Mode::Generic,
-        AttachedMode::Offloaded => return None,
-    };
-    (linked == xdp.program_id).then_some(mode)
-}
-
-/// Refuses an interface that the program cannot or must not be on. What an earlier agent has left,
-/// whose links are pinned in `place`, is not in the way.
-pub(super) fn refuse_unfit(interface: &Interface, place: Option<&Place>) -> Result<()> {
-    let name = &interface.name;
-    // The program reads Ethernet headers first, and would drop whatever starts without one.
-    ensure!(
-        interface.ethernet,
-        "{name} carries packets without an Ethernet header, which guard cannot read: protect the \
-         interface they leave the machine by, and leave out this one"
-    );
-    let Some(xdp) = &interface.xdp else {
-        return Ok(());
-    };
-    if place.is_some_and(|place| left_on(place, interface).is_some()) {
-        return Ok(());
-    }
-    let (id, mode) = (xdp.program_id, xdp.mode.name());
-    let (program, hint) = match xdp.program_name() {
-        // The kernel names programs of others to `CAP_SYS_ADMIN` only, which is given up.
-        name if name == "?" => (
-            format!("which root's `bpftool prog show id {id}` names"),
-            "guard never replaces a stranger's program.",
-        ),
-        name if name == PROGRAM => (format!("`{name}`"), "is another guard agent running?"),
-        name => (
-            format!("`{name}`"),
-            "guard never replaces a stranger's program.",
-        ),
-    };
-    bail!(
-        "{name} has an XDP program already, {program} (id {id}, {mode}): {hint} Stop its owner, or \
-         detach it with `ip link set dev {name} xdp off`, or leave out this interface"
-    );
 }

@@ -251,6 +251,8 @@ impl Agent {
     /// Loads what is configured anew, and puts it in the place of what runs.
     pub(super) fn renew(&self, inner: &mut Inner) -> Result<()> {
         ensure!(!inner.has_ended, "the agent is stopping");
+        // The next kernel side takes the maps by these.
+        inner.keep_pins();
         let on_trial = inner.is_start_on_trial();
         let lasts = inner.interfaces.shall_last(&inner.rules.config, on_trial);
         let rules = &mut inner.rules;

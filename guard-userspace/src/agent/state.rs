@@ -23,7 +23,9 @@ use super::{
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
     lifelines::Lifelines,
+    pins::MapPins,
     reload::{Cause, Clock, Over},
+    room::Room,
     time::Moment,
     trial::{Earlier, Trial},
     watch::Stamps,
@@ -107,6 +109,10 @@ pub(super) struct Inner {
     pub(super) missing: Missing,
     /// Where what runs now tells what it sees, until somebody listens.
     pub(super) voice: Option<Voice>,
+    /// Whether there is room in the state folder.
+    pub(super) room: Room,
+    /// Pins of the maps that were lost.
+    pub(super) map_pins: MapPins,
 }
 
 /// What is enforced.
@@ -161,6 +167,8 @@ impl Agent {
                 bans_unsaved: false,
                 missing: Missing::default(),
                 voice: None,
+                room: Room::default(),
+                map_pins: MapPins::default(),
             }),
         })
     }
@@ -351,6 +359,7 @@ impl Agent {
                 tick_ns: self.clock.tick.ns,
             },
             pinned: inner.kernel.is_pinned(),
+            map_pins_lost: inner.map_pins.lost,
             maps: inner.kernel.tables(),
             feeds: inner
                 .fetches

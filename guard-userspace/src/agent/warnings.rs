@@ -145,6 +145,9 @@ impl Inner {
         let shut_out = shut_out(self);
         let all = over.broken.iter().chain(&over.warnings);
         let all = all.cloned().chain(denied);
+        let all = all
+            .chain(self.room.warning())
+            .chain(self.map_pins.warning());
         let all = all.chain(shut_out.iter().map(ShutOut::sentence));
         all.chain(self.rejection()).collect()
     }

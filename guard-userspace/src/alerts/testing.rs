@@ -60,6 +60,7 @@ pub(super) fn status() -> Status {
             tick_ns: 4_000_000,
         },
         pinned: true,
+        map_pins_lost: 0,
         maps: Vec::new(),
         last_reload_failed: false,
         config_loaded_at: 0,

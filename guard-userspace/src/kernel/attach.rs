@@ -252,8 +252,10 @@ impl Kernel {
 
     /// What an earlier agent has left on an interface.
     fn left(&self, port: Port<'_>, hook: Hook) -> Option<Held> {
-        let path = self.place.as_ref()?.link(hook, port.index);
-        Held::open(path)
+        let place = self.place.as_ref()?;
+        // A pin that is not what it is called keeps something elsewhere, or nothing.
+        place.linked(hook, port.index)?;
+        Held::open(place.link(hook, port.index))
     }
 
     fn announce_port(&mut self, position: u32, port: Port<'_>) -> Result<(), AttachError> {

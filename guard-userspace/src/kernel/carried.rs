@@ -10,10 +10,15 @@ use aya::{
 use guard_common::wire::Counter;
 use serde::{Deserialize, Serialize};
 
-use super::{counts::Counts, estate::Labels, place::Generation};
+use super::{
+    counts::Counts,
+    estate::{Labels, is_called},
+    place::Generation,
+};
 
 /// Counts by interface, verdict and reason, and by service, outcome and protocol.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Carried {
     packets: BTreeMap<String, [u64; 2]>,
     connections: BTreeMap<String, u64>,
@@ -60,12 +65,14 @@ impl Carried {
             let id = |path: &Path| Some(MapData::from_pin(path).ok()?.info().ok()?.id());
             id(path) != id(&next.path(name))
         };
+        // What counted something else has nothing to say of this. That was told.
+        let counts = |path: &Path, name| is_left(path, name) && is_called(path, name);
         let packets = folder.join("COUNTERS");
-        if is_left(&packets, "COUNTERS") {
+        if counts(&packets, "COUNTERS") {
             self.add_packets(&packets, labels)?;
         }
         let connections = folder.join("OUTCOMES");
-        if is_left(&connections, "OUTCOMES") {
+        if counts(&connections, "OUTCOMES") {
             self.add_connections(&connections, labels)?;
         }
         Ok(())

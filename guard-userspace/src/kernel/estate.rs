@@ -97,6 +97,7 @@ const MAPS: [Inherited; 26] = [
 
 /// The words that positions of counts stand for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Labels {
     pub(super) interfaces: Vec<String>,
     pub(super) services: Vec<String>,
@@ -139,16 +140,22 @@ impl Labels {
 }
 
 /// What is written down of a kernel side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+///
+/// Another version of guard may read it, or have written it. What it knows of more is passed over;
+/// of what it lacks nothing is presumed: the maps whose meaning depends on that start afresh.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Deed {
     boot_id: String,
     abi: u32,
     generation: u32,
     /// The kernel's number of the map that counts packets: pins that are not those meant have another.
     counters_id: u32,
-    hash_seed: [u64; 2],
-    clock: String,
-    tick_ns: u64,
+    /// By which the places of sources are found; no map goes on without it.
+    hash_seed: Option<[u64; 2]>,
+    /// In which times are; none goes on without it either.
+    clock: Option<String>,
+    tick_ns: Option<u64>,
     layouts: BTreeMap<String, u32>,
     labels: Labels,
     carried: Carried,
@@ -185,14 +192,7 @@ impl Estate {
 
     /// Its clock, and what makes the places of sources unpredictable.
     pub fn clock(&self) -> Option<(Tick, [u64; 2])> {
-        let clock = Clock::ALL
-            .into_iter()
-            .find(|clock| clock.name() == self.deed.clock)?;
-        let tick = Tick {
-            clock,
-            ns: self.deed.tick_ns,
-        };
-        Some((tick, self.deed.hash_seed))
+        self.deed.clock()
     }
 
     /// The number for the kernel side after it.
@@ -202,24 +202,25 @@ impl Estate {
 
     /// Pins in `generation` what a kernel side as `plan` wants it can go on with.
     pub(super) fn hand_to(&self, generation: &Generation, plan: &Plan) -> Result<()> {
-        let same_places = self.deed.hash_seed == plan.settings.hash_seed;
         let object = Object::parse(OBJECT).context("the kernel side")?;
-        let mut left = Vec::new();
-        for Inherited {
-            name,
-            layout,
-            names,
-        } in MAPS
-        {
-            let means_the_same = same_places
-                && self.deed.layouts.get(name) == Some(&layout)
-                && self.deed.labels.agree(&plan.labels, names);
+        let (mut left, mut false_pins) = (Vec::new(), Vec::new());
+        for map in &MAPS {
+            let name = map.name;
             let path = self.folder.join(name);
-            if means_the_same && fits(&path, &object, name, plan) {
+            if self.deed.layouts.contains_key(name) && !is_called(&path, name) {
+                false_pins.push(name);
+            } else if self.deed.means_the_same(map, plan) && fits(&path, &object, name, plan) {
                 generation.take(name, &path)?;
             } else {
                 left.push(name);
             }
+        }
+        if !false_pins.is_empty() {
+            warn!(
+                pins = false_pins.join(" "),
+                "pins of an earlier agent's maps are gone, or not what they are called: these maps \
+                 start afresh"
+            );
         }
         info!(
             afresh = left.join(" "),
@@ -235,6 +236,36 @@ impl Estate {
         carried.add_left(&self.folder, &self.deed.labels, generation)?;
         Ok(carried)
     }
+}
+
+impl Deed {
+    fn clock(&self) -> Option<(Tick, [u64; 2])> {
+        let named = self.clock.as_deref()?;
+        let clock = Clock::ALL.into_iter().find(|clock| clock.name() == named)?;
+        let ns = self.tick_ns.filter(|ns| *ns > 0)?;
+        Some((Tick { clock, ns }, self.hash_seed?))
+    }
+
+    /// Whether what is in a map means to a kernel side as `plan` wants it what it meant to this one.
+    fn means_the_same(&self, map: &Inherited, plan: &Plan) -> bool {
+        self.clock().map(|(_, seed)| seed) == Some(plan.settings.hash_seed)
+            && self.layouts.get(map.name) == Some(&map.layout)
+            && self.labels.agree(&plan.labels, map.names)
+    }
+}
+
+/// Whether the map pinned at `path` is called `name`, as far as the kernel keeps names. Two maps may have
+/// one shape, and pins have whatever name somebody gives them.
+pub(super) fn is_called(path: &Path, name: &str) -> bool {
+    let info = MapData::from_pin(path).and_then(|map| map.info());
+    info.is_ok_and(|info| info.name() == kernel_name(name))
+}
+
+/// What the kernel keeps of a name.
+fn kernel_name(name: &str) -> &[u8] {
+    /// Without the zero at the end.
+    const LEN: usize = 15;
+    &name.as_bytes()[..name.len().min(LEN)]
 }
 
 /// Whether a pinned map has the shape that `plan` gives it. The kernel does not ask.
@@ -284,9 +315,9 @@ pub(super) fn write(
         abi: ABI_VERSION,
         generation: generation.number,
         counters_id: counters.id(),
-        hash_seed: plan.settings.hash_seed,
-        clock: plan.tick.clock.name().to_owned(),
-        tick_ns: plan.tick.ns,
+        hash_seed: Some(plan.settings.hash_seed),
+        clock: Some(plan.tick.clock.name().to_owned()),
+        tick_ns: Some(plan.tick.ns),
         layouts: MAPS
             .iter()
             .map(|map| (map.name.to_owned(), map.layout))
@@ -309,3 +340,6 @@ fn boot_id() -> String {
     let id = fs::read_to_string(BOOT_ID).unwrap_or_default();
     id.trim().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

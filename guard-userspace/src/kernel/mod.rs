@@ -8,8 +8,10 @@ mod counts;
 mod estate;
 mod held;
 mod lifelines;
+mod linked;
 mod mapped;
 mod object;
+mod pins;
 mod place;
 mod plan;
 mod rules;
@@ -48,7 +50,7 @@ pub use self::{
     rules::{MAX_ADDRESSES, MAX_PREFIXES, NoRoom, RuleCounts},
     tick::Tick,
 };
-use self::{carried::Carried, place::Generation, rules::Rules};
+use self::{carried::Carried, pins::Pins, place::Generation, rules::Rules};
 
 /// The program that judges packets, as the kernel lists it.
 pub const PROGRAM: &str = "guard";
@@ -76,6 +78,8 @@ pub enum Share {
 pub struct Kernel {
     ebpf: Ebpf,
     plan: Plan,
+    /// Where nothing outlives us, nobody else can remove them.
+    pins: Option<Pins>,
     generation: Option<Generation>,
     /// Where the next program finds what this one leaves to it. Dropped last.
     place: Option<Arc<Place>>,
@@ -162,6 +166,12 @@ impl Kernel {
         if let Some(generation) = &generation {
             generation.complete(&ebpf)?;
         }
+        let lasting = generation
+            .as_ref()
+            .filter(|_| place.as_ref().is_some_and(|place| place.is_lasting()));
+        let pins = lasting
+            .map(|generation| Pins::of(generation.folder(), estate::names()))
+            .transpose()?;
         startup::report(&mut ebpf)?;
         let tables = object::tables(&ebpf)?;
         let rules = Rules::fill(&mut ebpf, plan.all_rules(), plan.settings.hash_seed)?;
@@ -174,6 +184,7 @@ impl Kernel {
             ebpf,
             plan: plan.clone(),
             place,
+            pins,
             generation,
             program_id,
             sees_departures,
@@ -225,6 +236,13 @@ impl Kernel {
         estate::write(state_dir, generation, &self.plan, self.counters.carried())?;
         place.sweep(Some(generation.folder()));
         Ok(())
+    }
+
+    /// Sees to it that the maps which the next one goes on with are pinned still. How many pins were
+    /// not there, or not ours, and are again; and what hinders others.
+    pub fn mend_pins(&mut self) -> (u64, Result<()>) {
+        let pins = self.pins.as_mut();
+        pins.map_or((0, Ok(())), Pins::mend)
     }
 
     /// Where it is pinned.

@@ -20,11 +20,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::{Ebpf, EbpfLoader, maps::MapData, programs::links::PinnedLink};
+use aya::{Ebpf, EbpfLoader, maps::MapData};
 use guard_common::wire::ABI_VERSION;
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use tracing::{error, warn};
+
+use super::{ARRIVALS, DEPARTURES, PROGRAM, linked::Linked};
 
 /// Below the place, where the links are pinned.
 const LINKS: &str = "links";
@@ -57,6 +59,15 @@ pub enum Hook {
 
 impl Hook {
     const ALL: [Self; 3] = [Self::Xdp, Self::Egress, Self::Ingress];
+
+    /// The program that belongs there.
+    pub(super) const fn program(self) -> &'static str {
+        match self {
+            Self::Xdp => PROGRAM,
+            Self::Egress => DEPARTURES,
+            Self::Ingress => ARRIVALS,
+        }
+    }
 
     const fn name(self) -> &'static str {
         match self {
@@ -161,11 +172,11 @@ impl Place {
         self.path().join(LINKS).join(format!("{hook}_{interface}"))
     }
 
-    /// The program that such a link keeps, by the kernel's number, where there is one.
+    /// The program that such a link keeps, by the kernel's number, where there is one. A pin of
+    /// something else in its place is none.
     pub fn linked(&self, hook: Hook, interface: u32) -> Option<u32> {
-        let link = PinnedLink::from_pin(self.link(hook, interface)).ok()?;
-        let info = aya::programs::links::FdLink::from(link).info().ok()?;
-        Some(info.program_id())
+        let linked = Linked::at(&self.link(hook, interface))?;
+        linked.is_ours(hook, interface).then_some(linked.program_id)
     }
 
     /// Every link that is pinned here. What has a name of another form is not ours.
@@ -216,7 +227,27 @@ impl Drop for Place {
     }
 }
 
+impl fmt::Display for Left {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
+
 impl Left {
+    /// The program that is kept by what is pinned there, whatever it is called, by the kernel's
+    /// number.
+    pub fn program_id(&self) -> Option<u32> {
+        Some(Linked::at(&self.path)?.program_id)
+    }
+
+    /// Whether what is pinned there is what it is called, or was: of an interface that is gone it
+    /// keeps nothing.
+    pub fn is_genuine(&self) -> bool {
+        Linked::at(&self.path).is_some_and(|linked| {
+            linked.is_ours(self.hook, self.interface) || linked.is_defunct(self.hook)
+        })
+    }
+
     /// Removes the pin: the program is taken off, unless somebody else holds the link.
     pub fn remove(&self) {
         if let Err(error) = remove(&self.path) {

@@ -7,7 +7,10 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use nix::unistd::{AccessFlags, access, geteuid};
+use nix::{
+    errno::Errno,
+    unistd::{AccessFlags, access, geteuid},
+};
 
 use crate::config::Config;
 
@@ -102,8 +105,11 @@ impl Places {
 
     /// Refuses a state folder that only the privilege of root could write, which is given up.
     pub(super) fn demand_own_state(&self) -> Result<()> {
+        let found = access(&self.state, AccessFlags::W_OK | AccessFlags::X_OK);
+        // What nobody can write for now is told by whoever wants to.
+        let is_ours = matches!(found, Ok(()) | Err(Errno::EROFS | Errno::EPERM));
         ensure!(
-            access(&self.state, AccessFlags::W_OK | AccessFlags::X_OK).is_ok(),
+            is_ours,
             "the state folder {} belongs to another user: run guard as that user, or give this one a \
              folder of its own with --state-dir",
             self.state.display()

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    fs::File,
+    fs::{self, File},
     io::{self, Read as _},
     path::Path,
 };
@@ -20,7 +20,7 @@ const MARK_LEN: usize = 6;
 const FILE: &str = "credentials.key";
 
 /// A key that never leaves this host.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; KEY_LEN]);
 
 impl fmt::Debug for Key {
@@ -35,17 +35,18 @@ impl Key {
         Self(bytes)
     }
 
-    /// The key of this installation, made at random when there is none yet.
+    /// The key of this installation, made at random when there is none yet: then it is to be kept. A
+    /// file that is no key is moved aside for a new one.
     ///
     /// # Errors
-    /// The state folder cannot be written. A file that is no key is moved aside for a new one.
+    /// The system has no randomness.
     pub(crate) fn load(state_dir: &Path) -> io::Result<Loaded<Self>> {
         let path = state_dir.join(FILE);
         let error = match state_file::read(&path).map(<[u8; KEY_LEN]>::try_from) {
             Ok(Ok(key)) => return Ok(Loaded::whole(Self(key))),
             Ok(Err(bytes)) => format!("{} bytes are no key", bytes.len()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Self::make(state_dir).map(Loaded::whole);
+                return Self::random().map(Loaded::whole);
             }
             Err(error) => error.to_string(),
         };
@@ -55,14 +56,27 @@ impl Key {
                 "marks of credentials change",
                 &error,
             )),
-            value: Self::make(state_dir)?,
+            value: Self::random()?,
         })
     }
 
-    fn make(state_dir: &Path) -> io::Result<Self> {
-        let key = Self::random()?;
-        state_file::write(state_dir, FILE, &key.0, Lasting::PowerCut)?;
-        Ok(key)
+    /// Whether the state folder holds this key.
+    pub(crate) fn is_kept(&self, state_dir: &Path) -> bool {
+        state_file::read(&state_dir.join(FILE)).is_ok_and(|bytes| bytes == self.0)
+    }
+
+    /// Puts this key into the state folder.
+    ///
+    /// # Errors
+    /// The folder is full or cannot be written.
+    pub(crate) fn keep(&self, state_dir: &Path) -> io::Result<()> {
+        let path = state_dir.join(FILE);
+        if fs::symlink_metadata(&path).is_ok() {
+            // When it was read there was no room to move it aside.
+            let otherwise = "marks of credentials change";
+            drop(state_file::set_aside(&path, otherwise, "it is no key"));
+        }
+        state_file::write(state_dir, FILE, &self.0, Lasting::PowerCut)
     }
 
     /// A key that nothing keeps.
@@ -91,7 +105,7 @@ impl Key {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::PermissionsExt as _};
+    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -99,6 +113,7 @@ mod tests {
     fn a_key_is_made_once_and_nobody_else_reads_it() {
         let folder = tempfile::tempdir().expect("a folder");
         let first = Key::load(folder.path()).expect("a key").value;
+        first.keep(folder.path()).expect("it can be written");
         let again = Key::load(folder.path()).expect("the same").value;
         assert_eq!(first.mark(b"secret"), again.mark(b"secret"));
         let mode = fs::metadata(folder.path().join(FILE)).expect("the file");
@@ -113,6 +128,10 @@ mod tests {
         assert_ne!(first.mark(b"secret"), new.mark(b"secret"));
         let aside = fs::read(folder.path().join("credentials.key.broken"));
         assert_eq!(aside.ok().as_deref(), Some(&b"short"[..]));
+        fs::write(folder.path().join(FILE), b"unmoved").expect("written");
+        new.keep(folder.path()).expect("it can be written");
+        let aside = fs::read(folder.path().join("credentials.key.broken.2"));
+        assert_eq!(aside.ok().as_deref(), Some(&b"unmoved"[..]));
     }
 
     #[test]

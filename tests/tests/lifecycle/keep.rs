@@ -30,22 +30,22 @@ use crate::{
 };
 
 /// Denies the source of the flood, and takes an agent whose programs stay.
-const KEEP: &str = "on_stop = \"keep\"\n[[deny]]\ncidr = \"203.0.113.66\"\n";
+pub(crate) const KEEP: &str = "on_stop = \"keep\"\n[[deny]]\ncidr = \"203.0.113.66\"\n";
 
 /// A stage under a flood that is denied, and what of it came through.
-struct Siege {
-    stage: Stage,
+pub(crate) struct Siege {
+    pub(crate) stage: Stage,
     arrived: SourceCounter,
 }
 
 impl Siege {
-    fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         let stage = Stage::new()?;
         let arrived = SourceCounter::attach(&stage.server)?;
         Ok(Self { stage, arrived })
     }
 
-    fn start(&self, folder: Folder, config: &str) -> Result<Agent> {
+    pub(crate) fn start(&self, folder: Folder, config: &str) -> Result<Agent> {
         self.start_with(folder, config, &[])
     }
 
@@ -57,7 +57,7 @@ impl Siege {
         Agent::start_in(self.stage.host(), folder, &[&usual, flags].concat())
     }
 
-    fn flood(&self) -> Result<Running> {
+    pub(crate) fn flood(&self) -> Result<Running> {
         let frame = self
             .stage
             .packet(NOBODY.into())
@@ -72,7 +72,7 @@ impl Siege {
     }
 
     /// Asserts that nothing of the flood came through.
-    fn assert_tight(&self, flood: Running) -> Result<()> {
+    pub(crate) fn assert_tight(&self, flood: Running) -> Result<()> {
         flood.stop();
         let sent = flood.wait()?.frames;
         let passed = self.arrived.received()?.get(&NOBODY).copied().unwrap_or(0);
@@ -83,7 +83,7 @@ impl Siege {
 
     /// Asserts that the next agent takes over what was left, goes on by it, and lets nothing of the
     /// flood through meanwhile.
-    fn assert_taken_over(&self, folder: Folder, flood: Running) -> Result<()> {
+    pub(crate) fn assert_taken_over(&self, folder: Folder, flood: Running) -> Result<()> {
         let agent = self.start(folder, KEEP)?;
         wait_until(|| Ok(denied(&agent)? > 0))?;
         let folder = agent.stop()?.folder;
@@ -92,18 +92,18 @@ impl Siege {
     }
 }
 
-fn kill(mut agent: Agent) -> Result<Stopped> {
+pub(crate) fn kill(mut agent: Agent) -> Result<Stopped> {
     agent.server().signal(Signal::SIGKILL)?;
     agent.wait(PATIENCE)
 }
 
-fn denied(agent: &Agent) -> Result<u64> {
+pub(crate) fn denied(agent: &Agent) -> Result<u64> {
     let metrics = agent.metrics()?;
     Ok(metrics.count("guard_packets_total", &[("reason", "deny")]))
 }
 
 /// Runs `guard detach` on the folders of an agent.
-fn detach(stage: &Stage, folder: &Folder) -> Result<Output> {
+pub(crate) fn detach(stage: &Stage, folder: &Folder) -> Result<Output> {
     let mut command: Command = stage.host().command(agent::binary()?);
     agent::without_settings(&mut command);
     command.arg("detach");
@@ -123,7 +123,7 @@ pub(crate) fn assert_detaches(stage: &Stage, folder: &Folder) -> Result<()> {
     Ok(())
 }
 
-fn deed_file(folder: &Folder) -> PathBuf {
+pub(crate) fn deed_file(folder: &Folder) -> PathBuf {
     folder.state().join("estate.json")
 }
 
@@ -132,13 +132,13 @@ fn deed(folder: &Folder) -> Result<Value> {
 }
 
 /// The folder of the maps of the kernel side that runs.
-fn maps(folder: &Folder) -> Result<PathBuf> {
+pub(crate) fn maps(folder: &Folder) -> Result<PathBuf> {
     let deed = deed(folder)?;
     let (abi, generation) = (&deed["abi"], &deed["generation"]);
     Ok(folder.bpffs().join(format!("v{abi}/{generation}")))
 }
 
-fn map_id(path: &Path) -> Result<u32> {
+pub(crate) fn map_id(path: &Path) -> Result<u32> {
     Ok(MapData::from_pin(path)?.info()?.id())
 }
 
@@ -277,106 +277,6 @@ fn another_version_takes_over_by_the_words_of_the_one_before() -> Result<()> {
     let folder = agent.stop()?.folder;
     siege.assert_tight(flood)?;
     assert_detaches(&siege.stage, &folder)
-}
-
-#[test]
-fn pins_and_deeds_that_do_not_fit_are_not_believed() -> Result<()> {
-    let siege = Siege::new()?;
-    let mut folder = Folder::new()?;
-    let flood = {
-        let agent = siege.start(folder, KEEP)?;
-        let flood = siege.flood()?;
-        folder = kill(agent)?.folder;
-        flood
-    };
-    let meddle: [fn(&Folder) -> Result<()>; 4] = [
-        // Another map in the place of one.
-        |folder| {
-            let maps = maps(folder)?;
-            fs::remove_file(maps.join("KNOWN"))?;
-            MapData::from_pin(maps.join("BUDGETS"))?.pin(maps.join("KNOWN"))?;
-            Ok(())
-        },
-        // Another in the place of the one that is named.
-        |folder| {
-            let maps = maps(folder)?;
-            fs::remove_file(maps.join("COUNTERS"))?;
-            MapData::from_pin(maps.join("EVICTED"))?.pin(maps.join("COUNTERS"))?;
-            Ok(())
-        },
-        |folder| Ok(fs::write(deed_file(folder), "{\"abi\": ")?),
-        |folder| Ok(fs::remove_file(deed_file(folder))?),
-    ];
-    for meddle in meddle {
-        meddle(&folder)?;
-        let agent = siege.start(folder, KEEP)?;
-        wait_until(|| Ok(denied(&agent)? > 0))?;
-        folder = kill(agent)?.folder;
-    }
-    siege.assert_tight(flood)?;
-    let kept = fs::read_to_string(folder.state().join("estate.json.broken"))?;
-    assert_eq!(kept, "{\"abi\": ", "nothing of it is lost");
-    assert_detaches(&siege.stage, &folder)
-}
-
-#[test]
-fn a_pin_that_somebody_removes_is_made_again() -> Result<()> {
-    let siege = Siege::new()?;
-    let agent = siege.start(Folder::new()?, KEEP)?;
-    let links = agent.folder().bpffs().join("links");
-    let pins = || -> Result<Vec<PathBuf>> {
-        let entries = fs::read_dir(&links)?.map(|entry| Ok(entry?.path()));
-        let mut pins = entries.collect::<Result<Vec<_>>>()?;
-        pins.sort();
-        Ok(pins)
-    };
-    let first = pins()?;
-    ensure!(!first.is_empty(), "nothing is pinned");
-    let budgets = maps(agent.folder())?.join("BUDGETS");
-    let flood = siege.flood()?;
-
-    let lost = || {
-        let metrics = agent.metrics()?;
-        Ok::<_, anyhow::Error>(metrics.count("guard_pins_lost_total", &[]))
-    };
-    let meddle: [&dyn Fn() -> Result<()>; 3] = [
-        &|| Ok(first.iter().try_for_each(fs::remove_file)?),
-        // The folder with them.
-        &|| {
-            first.iter().try_for_each(fs::remove_file)?;
-            Ok(fs::remove_dir(&links)?)
-        },
-        // Something else in their place.
-        &|| {
-            for pin in &first {
-                fs::remove_file(pin)?;
-                MapData::from_pin(&budgets)?.pin(pin)?;
-            }
-            Ok(())
-        },
-    ];
-    for (meddle, round) in meddle.into_iter().zip(1..) {
-        meddle()?;
-        wait_until(|| Ok(lost()? == round * first.len() as u64))?;
-        assert_eq!(pins()?, first);
-    }
-    let status = agent.status()?;
-    let note = status["interfaces"][0]["note"].to_string();
-    assert!(note.contains("made again"), "{note}");
-    let said = agent
-        .log()
-        .with(
-            "message",
-            "somebody removed pins of what keeps the program there: made again",
-        )
-        .count();
-    assert_eq!(said, 3);
-
-    // Another program takes over by them, and they keep it when nobody else does.
-    cli(&agent, &["reload"])?;
-    let folder = kill(agent)?.folder;
-    assert!(siege.stage.server.xdp()?.is_some());
-    siege.assert_taken_over(folder, flood)
 }
 
 /// The agent drops what it holds when it panics, as its parts do here.

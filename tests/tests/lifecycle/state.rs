@@ -14,7 +14,7 @@ use crate::reload::{cli, reaches};
 const FLAGS: [&str; 2] = ["--iface", INTERFACE];
 
 /// Writes until there is no room for a byte more.
-fn fill(folder: &Path) -> Result<()> {
+pub(crate) fn fill(folder: &Path) -> Result<()> {
     let mut file = fs::File::create(folder.join("filler"))?;
     for size in [4096, 1] {
         while file.write_all(&vec![b'.'; size]).is_ok() {}

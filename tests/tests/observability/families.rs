@@ -51,6 +51,7 @@ pub(crate) const FAMILIES: &[Family] = &[
     counter("guard_log_lines_dropped_total", &[]),
     gauge("guard_xdp_attached", &["iface", "mode"]),
     counter("guard_pins_lost_total", &["iface"]),
+    counter("guard_map_pins_lost_total", &[]),
     gauge("guard_dry_run", &[]),
     gauge(
         "guard_service_info",

@@ -8,8 +8,8 @@ use std::{
 use anyhow::Result;
 use tracing::{error, info, warn};
 
-use super::refuse_unfit;
 use crate::{
+    agent::left::refuse_unfit,
     config::XdpMode,
     interface::Interface,
     kernel::{Attachment, Kernel, Mode, Port},
