@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::{
     refused::{Refused, Way},
-    refusing::listed,
+    refusing::{Asker, listed},
     reloads::Reloader,
     run::Plan,
 };
@@ -189,11 +189,10 @@ impl<'a> Agents<'a> {
             (Way::Hand, &["deny", "list", "--output", "json"], "cidr"),
             (Way::Ban, &["bans", "--output", "json"], "source"),
         ];
+        let asker = Asker::new(self.stage.host(), agent.folder());
         for (way, words, field) in lists {
             let sources = self.refused.by(way);
-            let asked = agent.cli(words)?;
-            ensure!(asked.status.success(), "{words:?}: {asked:?}");
-            let listed = listed(&asked.stdout, field)?;
+            let listed = listed(&asker.answer_by_and_by(words)?, field)?;
             for source in sources {
                 let is_listed = listed.contains(&format!("{source}/32"));
                 let kills = self.kills;

@@ -27,6 +27,8 @@ use crate::{
 const SINK_PORT: u16 = 9000;
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(200);
+/// For an agent that runs to answer.
+const PATIENCE: Duration = Duration::from_mins(1);
 /// What `guard` ends with when no agent answers, and when it ended while it did.
 const UNHEARD: [Option<i32>; 2] = [Some(3), Some(1)];
 
@@ -59,6 +61,18 @@ impl Asker {
         let is_expected = is_heard || UNHEARD.contains(&asked.status.code());
         ensure!(is_expected, "{words:?}: {asked:?}");
         Ok(is_heard.then_some(asked.stdout))
+    }
+
+    /// The same of an agent that runs: on a busy machine it may answer late while it reloads.
+    pub(crate) fn answer_by_and_by(&self, words: &[&str]) -> Result<Vec<u8>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(answer) = self.answer(words)? {
+                return Ok(answer);
+            }
+            ensure!(Instant::now() < deadline, "{words:?}: no answer");
+            thread::sleep(PAUSE);
+        }
     }
 }
 

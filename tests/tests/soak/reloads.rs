@@ -3,7 +3,6 @@
 use std::{
     net::Ipv4Addr,
     path::PathBuf,
-    process::Output,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -80,17 +79,12 @@ impl Reloader {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self) -> Result<Output> {
-        self.asker.ask(&["reload"])
-    }
-
     /// Puts the plainest configuration in force, which an agent that runs has to take, and does this
     /// while nothing is reloaded.
     pub(crate) fn settled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let _held = self.hold();
         configuration::write(&self.file, &configuration::good(0))?;
-        let asked = self.ask()?;
-        ensure!(asked.status.success(), "{asked:?}");
+        self.asker.answer_by_and_by(&["reload"])?;
         work()
     }
 
@@ -116,7 +110,7 @@ impl Reloader {
         } else {
             configuration::write(&self.file, &configuration::good(noise.below(30)))?;
         }
-        let asked = self.ask()?;
+        let asked = self.asker.ask(&["reload"])?;
         if is_bad {
             configuration::write(&self.file, &configuration::good(1))?;
         }
