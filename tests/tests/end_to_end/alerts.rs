@@ -18,7 +18,7 @@ use lab::{
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::{PATIENCE, PLAIN_PORT, Site, bans::Greedy, stop};
+use crate::{PATIENCE, PLAIN_PORT, Site, bans::be_greedy, stop};
 
 const PORT: u16 = 9093;
 /// Longer than the longest that an alert outlasts its cause.
@@ -198,7 +198,7 @@ fn alerts_reach_an_alertmanager_that_was_down_and_resolve_when_their_cause_is_go
     let site = Site::new()?;
     let mut agent = start(&site, Folder::new()?)?;
     let flood = flood(&site)?;
-    let greedy = Greedy::start(&site)?;
+    let greedy = be_greedy(&site)?;
     wait_for(LONG, || {
         tell_a_secret(&site)?;
         let rules = active(&agent)?;

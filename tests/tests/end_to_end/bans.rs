@@ -1,22 +1,16 @@
 //! Who is banned, and who is not, on real connections.
 
 use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    fs, thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lab::{
     agent::{Agent, Folder},
     flood::Flood,
     frames::tcp,
+    greedy::Greedy,
     stage::{CLIENT, SERVER},
 };
 use serde_json::Value;
@@ -32,62 +26,9 @@ const CONFIGURATION: &str = r#"
     ban = { after = "1s", for = "1h", max = "2h" }
 "#;
 
-/// Connections of one source that send all they can.
-pub(crate) struct Greedy {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Greedy {
-    pub(crate) fn start(site: &Site) -> Result<Self> {
-        let address = SocketAddr::new(SERVER.into(), SINK);
-        let listener = site
-            .stage
-            .host()
-            .run(|| TcpListener::bind(address).context("the sink"))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (mut pairs, mut threads) = (Vec::new(), Vec::new());
-        for _ in 0..16 {
-            let sender = site.stage.client.namespace().run(|| {
-                TcpStream::connect_timeout(&address, PATIENCE).context("connecting to the sink")
-            })?;
-            pairs.push((sender, listener.accept()?.0));
-        }
-        for (sender, receiver) in pairs {
-            let (stop_sending, stop_reading) = (Arc::clone(&stop), Arc::clone(&stop));
-            threads.push(thread::spawn(move || send(sender, &stop_sending)));
-            threads.push(thread::spawn(move || read(receiver, &stop_reading)));
-        }
-        Ok(Self { stop, threads })
-    }
-}
-
-impl Drop for Greedy {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-const TURN: Duration = Duration::from_millis(50);
-
-fn send(mut stream: TcpStream, stop: &AtomicBool) {
-    let _ = stream.set_write_timeout(Some(TURN));
-    let _ = stream.set_nodelay(true);
-    while !stop.load(Ordering::Relaxed) {
-        // Small segments, so that there are many; a full buffer is no failure.
-        let _ = stream.write(&[b'x'; 100]);
-    }
-}
-
-fn read(mut stream: TcpStream, stop: &AtomicBool) {
-    let _ = stream.set_read_timeout(Some(TURN));
-    let mut buffer = vec![0; 1 << 16];
-    while !stop.load(Ordering::Relaxed) {
-        let _ = stream.read(&mut buffer);
-    }
+/// Connections of the client that send all they can.
+pub(crate) fn be_greedy(site: &Site) -> Result<Greedy> {
+    Greedy::start(&site.stage, CLIENT.into(), (SERVER, SINK).into())
 }
 
 fn start(site: &Site, folder: Folder) -> Result<Agent> {
@@ -118,7 +59,7 @@ fn wait_for_a_ban(agent: &Agent) -> Result<Value> {
 fn a_ban_holds_is_shown_survives_a_restart_and_can_be_ended() -> Result<()> {
     let site = Site::new()?;
     let agent = start(&site, Folder::new()?)?;
-    let greedy = Greedy::start(&site)?;
+    let greedy = be_greedy(&site)?;
     let ban = wait_for_a_ban(&agent)?;
     let kept = fs::read_to_string(agent.folder().state().join("bans.json"))?;
     assert!(kept.contains(&format!("{CLIENT}/32")), "at once: {kept}");

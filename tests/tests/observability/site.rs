@@ -2,24 +2,20 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread::{self, JoinHandle},
+    net::{IpAddr, Ipv4Addr},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use lab::{
     Namespace,
     agent::{Agent, Folder},
     curl::Curl,
     flood::Flood,
+    greedy::Greedy,
     servers::Nginx,
-    stage::{INTERFACE, NOBODY, SERVER, SERVER_V6, Stage},
+    stage::{CLIENT_V6, INTERFACE, NOBODY, SERVER, SERVER_V6, Stage},
 };
 
 pub(crate) const TLS_PORT: u16 = 8443;
@@ -159,76 +155,15 @@ impl Site {
 
     /// A connection that sends far more than its source may, until that is banned.
     pub(crate) fn earn_a_ban(&self, agent: &Agent) -> Result<()> {
-        let greedy = Greedy::start(self)?;
+        // Over IPv6, of which nobody is allowed.
+        let sink = (SERVER_V6, SINK_PORT).into();
+        let greedy = Greedy::start(&self.stage, CLIENT_V6.into(), sink)?;
         wait_until(
             "a ban",
             || Ok(agent.metrics()?.sum("guard_bans", &[]) > 0.0),
         )?;
         drop(greedy);
         Ok(())
-    }
-}
-
-/// Connections of one source that send all they can.
-struct Greedy {
-    stop: Arc<AtomicBool>,
-    threads: Vec<JoinHandle<()>>,
-}
-
-impl Greedy {
-    const CONNECTIONS: usize = 16;
-    const TURN: Duration = Duration::from_millis(50);
-
-    fn start(site: &Site) -> Result<Self> {
-        // Over IPv6, of which nobody is allowed.
-        let sink = SocketAddr::new(SERVER_V6.into(), SINK_PORT);
-        let listener = site
-            .stage
-            .host()
-            .run(|| TcpListener::bind(sink).context("the sink"))?;
-        // All of them before any sends: once one has, no further ones come through.
-        let pairs = (0..Self::CONNECTIONS)
-            .map(|_| {
-                let sender = site
-                    .clients()
-                    .run(|| TcpStream::connect_timeout(&sink, PATIENCE).context("the sink"))?;
-                Ok((sender, listener.accept()?.0))
-            })
-            .collect::<Result<Vec<_>>>()?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut threads = Vec::new();
-        for (sender, receiver) in pairs {
-            let (sending, reading) = (Arc::clone(&stop), Arc::clone(&stop));
-            threads.push(thread::spawn(move || send(sender, &sending)));
-            threads.push(thread::spawn(move || read(receiver, &reading)));
-        }
-        Ok(Self { stop, threads })
-    }
-}
-
-impl Drop for Greedy {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn send(mut stream: TcpStream, stop: &AtomicBool) {
-    let _ = stream.set_write_timeout(Some(Greedy::TURN));
-    let _ = stream.set_nodelay(true);
-    while !stop.load(Ordering::Relaxed) {
-        // Small segments, so that there are many; a full buffer is no failure.
-        let _ = stream.write(&[b'x'; 100]);
-    }
-}
-
-fn read(mut stream: TcpStream, stop: &AtomicBool) {
-    let _ = stream.set_read_timeout(Some(Greedy::TURN));
-    let mut buffer = vec![0; 1 << 16];
-    while !stop.load(Ordering::Relaxed) {
-        let _ = stream.read(&mut buffer);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A client that does nothing wrong.
 
 use std::{
+    net::Ipv4Addr,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -26,10 +27,10 @@ pub(crate) struct Requests {
     pub(crate) failed: Vec<Outcome>,
 }
 
-/// One request over TLS.
-pub(crate) fn request(stage: &Stage, nginx: &Nginx) -> Result<Outcome> {
+/// One request over TLS from this address of the client's.
+pub(crate) fn request(stage: &Stage, nginx: &Nginx, source: Ipv4Addr) -> Result<Outcome> {
     Curl::new(stage.client.namespace())
-        .from(CLIENT.into())
+        .from(source.into())
         .trust(&nginx.certificate())
         .timeout(PATIENCE)
         .https(SERVER.into(), TLS_PORT, "/")
@@ -39,7 +40,7 @@ pub(crate) fn request(stage: &Stage, nginx: &Nginx) -> Result<Outcome> {
 pub(crate) fn keep_asking(stage: &Stage, nginx: &Nginx, stop: &AtomicBool) -> Result<Requests> {
     let mut requests = Requests::default();
     while !stop.load(Ordering::Relaxed) {
-        let outcome = request(stage, nginx)?;
+        let outcome = request(stage, nginx, CLIENT)?;
         if outcome.is_ok() {
             requests.served += 1;
         } else {

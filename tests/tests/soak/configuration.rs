@@ -1,9 +1,12 @@
 //! Many configurations, all of which forbid the same, and some that are none.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, net::Ipv4Addr, path::Path};
 
 use anyhow::Result;
 use lab::noise::Noise;
+
+/// The list of others that all of them name, beside them.
+pub(crate) const FEED: &str = "others.netset";
 
 /// What all of them say. The gate of new sources is always the same, so that who is known stays so.
 const COMMON: &str = r#"
@@ -15,6 +18,18 @@ cidr = "203.0.113.66/32"
 
 [[deny]]
 cidr = "198.18.0.0/15"
+
+[[feed]]
+name = "others"
+file = "others.netset"
+"#;
+
+/// What all of them end with. Bans outlast the longest run.
+const LIMITS: &str = r#"
+[limits]
+new_sources = "5k/s"
+packets = "400/s"
+ban = { after = "1s", for = "1d", max = "7d" }
 "#;
 
 /// What no agent takes.
@@ -33,12 +48,22 @@ pub(crate) fn good(number: usize) -> String {
         let _ = writeln!(text, "[[deny]]\ncidr = \"100.64.{other}.0/25\"");
         let _ = writeln!(text, "[[allow]]\ncidr = \"2001:db8:a:{other:x}::/64\"");
     }
-    text += "[limits]\nnew_sources = \"5k/s\"\n";
+    text += LIMITS;
     if number.is_multiple_of(2) {
         text += "bytes = \"1GB/s\"\n";
     }
     if number.is_multiple_of(3) {
         text += "[limits.aggregate]\npackets = \"900k/s\"\n";
+    }
+    text
+}
+
+/// A list of these, and of a network that nobody sends from: an empty one is no list.
+pub(crate) fn feed(sources: &[Ipv4Addr]) -> String {
+    let mut text = "192.0.2.0/24\n".to_owned();
+    for source in sources {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "{source}");
     }
     text
 }

@@ -1,13 +1,17 @@
-//! Floods, a reload a second and random kills of an agent that is to keep protecting: nothing gets
-//! through that the rules forbid, nothing is leaked, and who is well-behaved goes on.
+//! Floods, a reload a second and random kills of an agent that is to keep protecting, also while it
+//! starts: nothing gets through that is denied, by the configuration, by hand, by a list of others or by
+//! a ban, nothing is leaked, and who is well-behaved goes on.
 //!
 //! `GUARD_SOAK_SEED` sets what happens when; each run prints its seed.
 
 #![forbid(unsafe_code)]
 
+mod agents;
 mod client;
 mod configuration;
 mod floods;
+mod refused;
+mod refusing;
 mod reloads;
 mod run;
 

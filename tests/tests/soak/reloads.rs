@@ -1,8 +1,8 @@
 //! A reload a second, by whatever way there is.
 
 use std::{
+    net::Ipv4Addr,
     path::PathBuf,
-    process::Output,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
-use lab::{
-    Namespace,
-    agent::{Folder, binary, without_settings},
-    noise::Noise,
-};
+use anyhow::{Result, ensure};
+use lab::{Namespace, agent::Folder, noise::Noise};
 
-use crate::configuration;
+use crate::{
+    configuration::{self, FEED},
+    refused::{Refused, Way},
+    refusing::Asker,
+};
 
 /// Between two reloads.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,9 +28,8 @@ const REFUSED: Option<i32> = Some(2);
 
 /// Whoever changes the file and asks for it to be read.
 pub(crate) struct Reloader {
-    namespace: Namespace,
+    asker: Asker,
     file: PathBuf,
-    socket: PathBuf,
     /// Held while the file is no configuration, and by whoever starts an agent.
     good: Mutex<()>,
 }
@@ -44,14 +43,33 @@ pub(crate) struct Reloads {
     pub(crate) unheard: u64,
 }
 
+/// What the list of others has.
+#[derive(Default)]
+struct Fed {
+    listed: Vec<Ipv4Addr>,
+    /// So many of them were in force once.
+    noted: usize,
+}
+
+impl Fed {
+    /// Notes that all that is listed is in force.
+    fn note(&mut self, refused: &Refused) -> Result<()> {
+        for source in &self.listed[self.noted..] {
+            refused.note(Way::Feed, *source)?;
+        }
+        self.noted = self.listed.len();
+        Ok(())
+    }
+}
+
 impl Reloader {
     pub(crate) fn new(namespace: &Namespace, folder: &Folder) -> Result<Self> {
         let file = folder.join("guard.toml");
         configuration::write(&file, &configuration::good(0))?;
+        configuration::write(&folder.join(FEED), &configuration::feed(&[]))?;
         Ok(Self {
-            namespace: namespace.clone(),
+            asker: Asker::new(namespace, folder),
             file,
-            socket: folder.socket(),
             good: Mutex::new(()),
         })
     }
@@ -61,21 +79,26 @@ impl Reloader {
         self.good.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self) -> Result<Output> {
-        let mut guard = self.namespace.command(binary()?);
-        without_settings(&mut guard);
-        guard.arg("reload").arg("--socket").arg(&self.socket);
-        guard.output().context("cannot run guard reload")
-    }
-
     /// Puts the plainest configuration in force, which an agent that runs has to take, and does this
     /// while nothing is reloaded.
     pub(crate) fn settled<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let _held = self.hold();
         configuration::write(&self.file, &configuration::good(0))?;
-        let asked = self.ask()?;
-        ensure!(asked.status.success(), "{asked:?}");
+        self.asker.answer_by_and_by(&["reload"])?;
         work()
+    }
+
+    /// Lists one source more, now and then.
+    fn list_another(&self, noise: &mut Noise, refused: &Refused, fed: &mut Fed) -> Result<()> {
+        let Some(next) = Way::Feed.sources().nth(fed.listed.len()) else {
+            return Ok(());
+        };
+        if noise.one_in(2) && refused.came_through(next)? {
+            fed.listed.push(next);
+            let list = configuration::feed(&fed.listed);
+            configuration::write(&self.file.with_file_name(FEED), &list)?;
+        }
+        Ok(())
     }
 
     /// One reload, of which each tenth is of something that is no configuration.
@@ -87,7 +110,7 @@ impl Reloader {
         } else {
             configuration::write(&self.file, &configuration::good(noise.below(30)))?;
         }
-        let asked = self.ask()?;
+        let asked = self.asker.ask(&["reload"])?;
         if is_bad {
             configuration::write(&self.file, &configuration::good(1))?;
         }
@@ -103,10 +126,21 @@ impl Reloader {
     }
 
     /// Reloads once a second until it is told to stop.
-    pub(crate) fn keep_reloading(&self, mut noise: Noise, stop: &AtomicBool) -> Result<Reloads> {
+    pub(crate) fn keep_reloading(
+        &self,
+        mut noise: Noise,
+        refused: &Refused,
+        stop: &AtomicBool,
+    ) -> Result<Reloads> {
         let mut reloads = Reloads::default();
+        let mut fed = Fed::default();
         while !stop.load(Ordering::Relaxed) {
+            self.list_another(&mut noise, refused, &mut fed)?;
+            let before = reloads.taken;
             self.reload(&mut noise, &mut reloads)?;
+            if reloads.taken > before {
+                fed.note(refused)?;
+            }
             thread::sleep(PAUSE);
         }
         Ok(reloads)
