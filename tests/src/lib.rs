@@ -13,6 +13,7 @@ pub mod counters;
 pub mod curl;
 pub mod flood;
 pub mod frames;
+pub mod hardship;
 pub mod http;
 pub mod link;
 pub mod machine;
