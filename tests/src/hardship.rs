@@ -48,9 +48,22 @@ fn limit(pid: u32, files: &str) -> Result<()> {
     command::run(&format!("prlimit --pid {pid} --nofile={files}:")).map(drop)
 }
 
+/// Has an entry for an address be in force no more, though it is configured: the kernel takes half of a
+/// change and refuses the rest, and no other program can be loaded that would know all of it. That ends
+/// with a reload when what comes back is dropped. `network` has to be the only one of its family.
+pub fn break_a_change(agent: &mut Agent, network: &str, address: &str) -> Result<FewFiles> {
+    let added = agent.cli(&["deny", "add", network, address])?;
+    ensure!(added.status.success(), "{added:?}");
+    freeze_variables(agent)?;
+    let few = FewFiles::of(agent)?;
+    let refused = agent.cli(&["deny", "remove", network, address])?;
+    ensure!(refused.status.code() == Some(1), "{refused:?}");
+    Ok(few)
+}
+
 /// Has the kernel refuse to be told by the agent which prefixes hold, until another program takes
 /// over, with tables of its own.
-pub fn freeze_variables(agent: &mut Agent) -> Result<()> {
+fn freeze_variables(agent: &mut Agent) -> Result<()> {
     let own = Held::by(agent.server().pid())?.maps;
     let mut frozen = 0;
     for map in loaded_maps() {

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{
     agent::{self, Agent, Folder, LISTEN},
     flood::{Flood, Running},
-    hardship::{self, FewFiles},
+    hardship,
     servers::alertmanager::Alertmanager,
     stage::{CLIENT, NOBODY, OTHER, SERVER},
 };
@@ -268,19 +268,6 @@ fn told(manager: &Alertmanager, rule: &str) -> Result<Value> {
     found.context(rule.to_owned())
 }
 
-/// Has one entry of two be in force no more, though it is configured: the kernel takes half of a change
-/// and refuses the rest, and no other program can be loaded that would know it all.
-fn break_a_change(agent: &mut Agent) -> Result<FewFiles> {
-    let network = ["deny", "add", "198.51.100.0/24", &NOBODY.to_string()];
-    assert!(agent.cli(&network)?.status.success());
-    hardship::freeze_variables(agent)?;
-    let few = FewFiles::of(agent)?;
-    let network = ["deny", "remove", "198.51.100.0/24", &NOBODY.to_string()];
-    let refused = agent.cli(&network)?;
-    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
-    Ok(few)
-}
-
 fn is_denied(agent: &Agent) -> Result<bool> {
     let explained = agent.cli(&["explain", &NOBODY.to_string()])?;
     Ok(String::from_utf8(explained.stdout)?.contains("drop (deny)"))
@@ -305,7 +292,8 @@ fn a_closed_gate_and_what_is_not_enforced_reach_an_alertmanager() -> Result<()> 
     assert_eq!(gate["labels"]["severity"], "critical");
     drop(flood);
 
-    let few = break_a_change(&mut agent)?;
+    let denied = NOBODY.to_string();
+    let few = hardship::break_a_change(&mut agent, "198.51.100.0/24", &denied)?;
     let lacking = told(&manager, "configured_not_enforced")?;
     assert_eq!(lacking["labels"]["alertname"], "GuardConfiguredNotEnforced");
     assert_eq!(lacking["labels"]["severity"], "critical");
