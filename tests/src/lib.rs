@@ -14,6 +14,7 @@ pub mod curl;
 pub mod flood;
 pub mod frames;
 pub mod greedy;
+pub mod hardship;
 pub mod http;
 pub mod link;
 pub mod machine;

@@ -57,6 +57,11 @@ pub(crate) const TOOLS: &[Tool] = &[
     tool("bpftool", "bpftool", "programs taken off by hand"),
     tool("nsenter", "util-linux", "commands inside a namespace"),
     tool("setpriv", "util-linux", "the agent as another user"),
+    tool(
+        "faketime",
+        "faketime",
+        "a clock that is set for the agent alone",
+    ),
     tool("systemd-analyze", "systemd", "the judge of guard's unit"),
     tool("xz", "xz-utils", "archives of source packages"),
     tool("bzip2", "bzip2", "archives of source packages"),

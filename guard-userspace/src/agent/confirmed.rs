@@ -1,8 +1,9 @@
 //! Which configuration somebody stands behind, and which one nobody does: written down, since an agent
 //! may end before a trial does, and whoever starts the next one may have locked himself out.
 
-use std::path::Path;
+use std::{fs, io, path::Path};
 
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -13,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::RunFlags,
-    config::{ConfigErrors, STATE_DIR, Source, Style},
+    config::{ConfigErrors, OnStop, STATE_DIR, Source, Style},
     state_file::{self, Lasting, Loaded},
 };
 
@@ -132,6 +133,15 @@ impl Chosen {
     }
 }
 
+fn forget(file: &Path) -> Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Inner {
     /// Somebody stands behind what is in force.
     pub(super) fn note_confirmed(&mut self) {
@@ -150,19 +160,35 @@ impl Inner {
     }
 
     fn note_texts(&mut self, confirmed: Confirmed) {
-        let state_dir = &self.rules.config.state_dir;
-        let is_written = self.confirmed == confirmed && state_dir.join(FILE).exists();
+        let config = &self.rules.config;
+        let file = config.state_dir.join(FILE);
+        // What does not outlive the agent is nothing to go back to.
+        let is_needed = confirmed.unconfirmed.is_some() || config.on_stop == OnStop::Keep;
+        let is_done = self.confirmed == confirmed && file.exists() == is_needed;
         self.confirmed = confirmed;
-        if is_written {
+        if is_done {
             return;
         }
-        let written = state_file::save(state_dir, FILE, &self.confirmed, Lasting::PowerCut);
-        if let Err(error) = written {
+        let done = if is_needed {
+            state_file::save(&config.state_dir, FILE, &self.confirmed, Lasting::PowerCut)
+        } else {
+            forget(&file)
+        };
+        if let Err(error) = done {
             let error = format!("{error:#}");
             warn!(
                 error,
                 "a restart takes the configuration file as it is, confirmed or not"
             );
+        }
+    }
+
+    /// Takes away what nobody needs any more, since nothing outlives the agent.
+    pub(super) fn forget_confirmed(&self) {
+        if self.confirmed.unconfirmed.is_none()
+            && let Err(error) = forget(&self.rules.config.state_dir.join(FILE))
+        {
+            warn!(%error, "a file of the agent stays behind");
         }
     }
 

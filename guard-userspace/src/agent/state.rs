@@ -224,6 +224,7 @@ impl Agent {
             return OnStop::Keep;
         }
         inner.interfaces.detach();
+        inner.forget_confirmed();
         if let Err(error) = forget_estate(&inner.rules.config.state_dir) {
             warn!(%error, "a file of the agent stays behind");
         }

@@ -2,19 +2,27 @@
 //!
 //! Two lines of JSON a change, in the state folder: one before it is made, so that no change is made
 //! that is not written down, and one with the outcome. The file is opened for each line: whoever
-//! moves it away, as for keeping it elsewhere, finds the next line in a new one.
+//! moves it away, as for keeping it elsewhere, finds the next line in a new one. What somebody asks
+//! for who may change nothing is one line, and such lines are paced.
+
+mod pace;
 
 use std::{
     fs::{self, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
 };
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::pace::Pace;
 use super::peer::Peer;
 use crate::printable;
 
@@ -35,6 +43,7 @@ pub(crate) struct Audit {
     file: PathBuf,
     old: PathBuf,
     next: AtomicU64,
+    refusals: Mutex<Pace>,
 }
 
 /// A change that was asked for.
@@ -75,6 +84,16 @@ struct OutcomeLine<'a> {
     outcome: &'a str,
 }
 
+/// The line of a change that somebody asked for who may change nothing.
+#[derive(Serialize)]
+struct RefusedLine<'a> {
+    #[serde(flatten)]
+    asked: RequestLine<'a>,
+    status: u16,
+    /// Refusals since the last such line that have none.
+    left_out: u64,
+}
+
 /// A change that is written down, and whose outcome is to be.
 #[derive(Debug)]
 pub(super) struct Noted {
@@ -92,6 +111,7 @@ impl Audit {
             file: state_dir.join(FILE),
             old: state_dir.join(OLD_FILE),
             next: AtomicU64::new(1),
+            refusals: Mutex::new(Pace::new(Instant::now())),
         }
     }
 
@@ -100,27 +120,50 @@ impl Audit {
     /// # Errors
     /// It cannot be written down; [`Noted`] is still what the outcome is logged with.
     pub(super) fn request(&self, asked: &Asked<'_>) -> (Noted, io::Result<()>) {
-        let noted = Noted {
+        let noted = self.note(asked);
+        let written = self.write(&noted.line("request", asked));
+        (noted, written)
+    }
+
+    /// Writes down, and logs, that somebody who may change nothing was refused with `status`. Not each
+    /// time, when it comes often: the next line says how many have none.
+    pub(super) fn refused(&self, asked: &Asked<'_>, status: u16) {
+        let mut refusals = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(left_out) = refusals.next(Instant::now()) else {
+            return;
+        };
+        drop(refusals);
+        let noted = self.note(asked);
+        let Peer { uid, gid, pid, .. } = noted.peer;
+        tracing::warn!(
+            event = "audit",
+            uid,
+            gid,
+            pid,
+            path = noted.path,
+            left_out,
+            outcome = "forbidden",
+            "a change was asked for"
+        );
+        let written = self.write(&RefusedLine {
+            asked: noted.line("refused", asked),
+            status,
+            left_out,
+        });
+        if let Err(error) = written {
+            tracing::error!(file = %self.file.display(), %error, "the audit log lacks a refusal");
+        }
+    }
+
+    /// What is written down of what is asked for.
+    fn note(&self, asked: &Asked<'_>) -> Noted {
+        Noted {
             id: self.next.fetch_add(1, Ordering::Relaxed),
             peer: asked.peer,
             method: printable::start(asked.method, REQUEST_CHARS),
             path: printable::start(asked.path, REQUEST_CHARS),
             request: start_of(asked.body),
-        };
-        let written = self.write(&RequestLine {
-            time: now(),
-            id: noted.id,
-            agent_pid: std::process::id(),
-            event: "request",
-            uid: noted.peer.uid,
-            gid: noted.peer.gid,
-            pid: noted.peer.pid,
-            method: &noted.method,
-            path: &noted.path,
-            request: &noted.request,
-            request_bytes: asked.body.len(),
-        });
-        (noted, written)
+        }
     }
 
     /// Writes down, and logs, what became of it.
@@ -193,6 +236,24 @@ impl Audit {
     /// The file, for whoever has to be told of it.
     pub(super) fn file(&self) -> &Path {
         &self.file
+    }
+}
+
+impl Noted {
+    fn line<'a>(&'a self, event: &'static str, asked: &Asked<'_>) -> RequestLine<'a> {
+        RequestLine {
+            time: now(),
+            id: self.id,
+            agent_pid: std::process::id(),
+            event,
+            uid: self.peer.uid,
+            gid: self.peer.gid,
+            pid: self.peer.pid,
+            method: &self.method,
+            path: &self.path,
+            request: &self.request,
+            request_bytes: asked.body.len(),
+        }
     }
 }
 
@@ -287,6 +348,40 @@ mod tests {
         names.sort();
         assert_eq!(names, [FILE, OLD_FILE]);
         assert!(bytes > MAX_BYTES && bytes <= most, "{bytes}");
+    }
+
+    #[test]
+    fn who_is_refused_is_written_down_and_pushes_nobody_out() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let audit = Audit::new(folder.path());
+        ask(&audit, b"{}").expect("it is written");
+        let stranger = Asked {
+            peer: Peer {
+                may_change: false,
+                ..PEER
+            },
+            method: "POST",
+            path: "/v1/\u{1b}[2J",
+            body: &vec![0x1b; 1 << 20],
+        };
+        for _ in 0..100_000 {
+            audit.refused(&stranger, 403);
+        }
+        let lines = lines(&folder.path().join(FILE));
+        assert_eq!(lines[1]["event"], "outcome", "of who may");
+        let refused = &lines[2..];
+        assert_eq!(refused.len(), pace::BURST as usize);
+        for line in refused {
+            assert_eq!(line["event"], "refused");
+            assert_eq!((&line["uid"], &line["gid"]), (&1.into(), &2.into()));
+            assert_eq!(line["path"], "/v1/\\u{1b}[2J");
+            assert_eq!(line["request_bytes"], 1 << 20);
+            assert_eq!(
+                (&line["status"], &line["left_out"]),
+                (&403.into(), &0.into())
+            );
+        }
+        assert!(!folder.path().join(OLD_FILE).exists());
     }
 
     #[test]

@@ -23,6 +23,17 @@ pub(super) async fn read(body: Body, most: usize) -> Result<Bytes, Failure> {
     }
 }
 
+/// The start of a body, of at least so many bytes if there are; of what has not come whole what came.
+pub(super) async fn start(mut body: Body, bytes: usize) -> Vec<u8> {
+    let mut start = Vec::new();
+    while start.len() < bytes
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        start.extend(frame.into_data().unwrap_or_default());
+    }
+    start
+}
+
 /// What was sent, as JSON. A body that has passed [`read`].
 #[derive(Debug)]
 pub(super) struct Sent<T>(pub(super) T);

@@ -6,7 +6,7 @@ use axum::{
     Extension,
     body::Body,
     extract::Request,
-    http::StatusCode,
+    http::{StatusCode, request::Parts},
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Response},
     routing::MethodRouter,
@@ -18,7 +18,9 @@ use super::{
     errors::{Failure, Said},
     peer::Peer,
 };
-use crate::printable;
+
+/// Bytes of a body that are read of somebody who may change nothing: more are not written down.
+const START_OF_REFUSED: usize = 4 << 10;
 
 /// What holds for one kind of change.
 #[derive(Clone, Copy, Debug)]
@@ -58,19 +60,7 @@ impl Gate {
     ) -> Result<Response, Failure> {
         let (parts, body) = request.into_parts();
         if !peer.may_change {
-            let path = printable::start(parts.uri.path(), 200);
-            tracing::warn!(
-                event = "audit",
-                uid = peer.uid,
-                gid = peer.gid,
-                pid = peer.pid,
-                path,
-                outcome = "forbidden",
-                "a change was asked for"
-            );
-            let sentence = "changes are for root, the agent's own user and the group of the socket: \
-                            ask as one of them";
-            return Err(Failure::new(StatusCode::FORBIDDEN, sentence));
+            return Err(self.refuse(peer, &parts, body).await);
         }
         let body = body::read(body, change.max_body).await?;
         let (noted, written) = self.0.request(&Asked {
@@ -94,6 +84,22 @@ impl Gate {
         let outcome = said.map_or("done", |Said(said)| said.as_str());
         self.0.outcome(&noted, response.status().as_u16(), outcome);
         Ok(response)
+    }
+
+    /// Writes down what somebody asks for who may change nothing, and says so.
+    async fn refuse(&self, peer: Peer, parts: &Parts, body: Body) -> Failure {
+        let status = StatusCode::FORBIDDEN;
+        let body = body::start(body, START_OF_REFUSED).await;
+        let asked = Asked {
+            peer,
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            body: &body,
+        };
+        self.0.refused(&asked, status.as_u16());
+        let sentence = "changes are for root, the agent's own user and the group of the socket: ask \
+                        as one of them";
+        Failure::new(status, sentence)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::Ipv4Addr,
     panic::Location,
     path::Path,
     thread,
@@ -12,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use lab::{
     agent::{self, Agent, Folder, LISTEN},
     flood::{Flood, Running},
+    hardship,
     servers::alertmanager::Alertmanager,
     stage::{CLIENT, NOBODY, OTHER, SERVER},
 };
@@ -21,6 +23,8 @@ use serde_json::Value;
 use crate::{PATIENCE, PLAIN_PORT, Site, bans::be_greedy, stop};
 
 const PORT: u16 = 9093;
+/// The first of many forged sources (RFC 2544's network).
+const FORGED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
 /// Longer than the longest that an alert outlasts its cause.
 const UNTIL_OVER: Duration = Duration::from_mins(3);
 /// Long enough for what takes a while on an idle machine.
@@ -39,8 +43,12 @@ const CONFIGURATION: &str = r#"
 "#;
 
 fn start(site: &Site, folder: Folder) -> Result<Agent> {
+    start_with(site, folder, CONFIGURATION)
+}
+
+fn start_with(site: &Site, folder: Folder, configuration: &str) -> Result<Agent> {
     let file = folder.join("guard.toml");
-    fs::write(&file, CONFIGURATION)?;
+    fs::write(&file, configuration)?;
     let flags = ["--config", &file.to_string_lossy()];
     Agent::start_in(site.stage.host(), folder, &flags)
 }
@@ -251,6 +259,54 @@ fn alerts_reach_an_alertmanager_that_was_down_and_resolve_when_their_cause_is_go
     assert_eq!(metrics.count("guard_alerts_dropped_total", &[]), 0);
     assert!(metrics.count("guard_alerts_sent_total", &[("outcome", "delivered")]) >= 8);
     assert_eq!(active(&agent)?, Vec::<String>::new());
+    stop(agent)
+}
+
+/// The alert of this rule, once Alertmanager has it.
+fn told(manager: &Alertmanager, rule: &str) -> Result<Value> {
+    let found = wait_for(LONG, || Ok(of_rule(&manager.alerts()?, rule).ok().cloned()));
+    found.context(rule.to_owned())
+}
+
+fn is_denied(agent: &Agent) -> Result<bool> {
+    let explained = agent.cli(&["explain", &NOBODY.to_string()])?;
+    Ok(String::from_utf8(explained.stdout)?.contains("drop (deny)"))
+}
+
+#[test]
+fn a_closed_gate_and_what_is_not_enforced_reach_an_alertmanager() -> Result<()> {
+    let site = Site::new()?;
+    let manager = Alertmanager::start(site.stage.host(), PORT)?;
+    let folder = Folder::new()?;
+    let configuration = CONFIGURATION.replace("[limits]", "[limits]\nnew_sources = \"1k/s\"");
+    let mut agent = start_with(&site, folder, &configuration)?;
+    let frame = site.stage.packet(FORGED.into()).udp(4000, 9).build();
+    let flood = Flood {
+        rate_pps: Some(20_000),
+        sources: 1 << 16,
+        ..Flood::new(frame, u64::MAX)
+    };
+    let flood = flood.start(&site.stage.client)?;
+    let gate = told(&manager, "new_sources_gate_closed")?;
+    assert_eq!(gate["labels"]["alertname"], "GuardNewSourcesGateClosed");
+    assert_eq!(gate["labels"]["severity"], "critical");
+    drop(flood);
+
+    let denied = NOBODY.to_string();
+    let few = hardship::break_a_change(&mut agent, "198.51.100.0/24", &denied)?;
+    let lacking = told(&manager, "configured_not_enforced")?;
+    assert_eq!(lacking["labels"]["alertname"], "GuardConfiguredNotEnforced");
+    assert_eq!(lacking["labels"]["severity"], "critical");
+    assert_eq!(lacking["labels"]["list"], "deny");
+    assert!(!is_denied(&agent)?, "it is as the alert says");
+    drop(few);
+    // What the alert says is to be done.
+    assert!(agent.cli(&["reload"])?.status.success());
+    wait_for(LONG, || {
+        let is_over = of_rule(&manager.alerts()?, "configured_not_enforced").is_err();
+        Ok(is_over.then_some(()))
+    })?;
+    assert!(is_denied(&agent)?);
     stop(agent)
 }
 

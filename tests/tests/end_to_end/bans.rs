@@ -19,7 +19,7 @@ use crate::{PATIENCE, Site, TLS_PORT, packets, stop, wait_for_packets};
 
 const SINK: u16 = 9000;
 /// Bans that outlast the test, but for those that it waits for.
-const CONFIGURATION: &str = r#"
+pub(crate) const CONFIGURATION: &str = r#"
     interfaces = ["eth0"]
     [limits]
     packets = "200/s"
@@ -38,13 +38,13 @@ fn start(site: &Site, folder: Folder) -> Result<Agent> {
     Agent::start_in(site.stage.host(), folder, &flags)
 }
 
-fn bans(agent: &Agent) -> Result<Vec<Value>> {
+pub(crate) fn bans(agent: &Agent) -> Result<Vec<Value>> {
     let output = agent.cli(&["bans", "--output", "json"])?;
     ensure!(output.status.success(), "{output:?}");
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-fn wait_for_a_ban(agent: &Agent) -> Result<Value> {
+pub(crate) fn wait_for_a_ban(agent: &Agent) -> Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(ban) = bans(agent)?.pop() {

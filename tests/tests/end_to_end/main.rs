@@ -5,6 +5,7 @@
 
 mod alerts;
 mod bans;
+mod clock;
 mod encryption;
 mod headers;
 mod known;

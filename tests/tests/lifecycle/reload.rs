@@ -17,6 +17,7 @@ use lab::{
     flood::Flood,
     stage::{CLIENT, INTERFACE, SERVER, Stage},
 };
+use nix::sys::signal::Signal;
 
 use crate::{FLAGS, PATIENCE};
 
@@ -145,6 +146,39 @@ fn a_bad_configuration_leaves_the_old_one_in_force() -> Result<()> {
     cli(&agent, &["reload"])?;
     assert_eq!(successful()?, 1);
     assert_eq!(agent.status()?["rules"][1]["in_force"], 101);
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_bad_configuration_by_sighup_is_told_and_leaves_the_old_one_in_force() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let file = folder.join("guard.toml");
+    let good = format!("watch = false\n[[deny]]\ncidr = \"{CLIENT}/32\"\n");
+    fs::write(&file, &good)?;
+    let name = file.to_string_lossy().into_owned();
+    let flags = ["--iface", INTERFACE, "--config", &name];
+    let mut agent = Agent::start_in(stage.host(), folder, &flags)?;
+    let successful = |agent: &Agent| {
+        let metrics = agent.metrics()?;
+        Ok::<_, anyhow::Error>(metrics.count("guard_config_last_reload_successful", &[]))
+    };
+    assert_eq!((successful(&agent)?, reaches(&stage)?), (1, false));
+
+    fs::write(&file, "[[allow]]\ncidr = \"10.0.0.1/8\"\n")?;
+    agent.server().signal(Signal::SIGHUP)?;
+    wait_until(|| Ok(successful(&agent)? == 0))?;
+    let told = agent
+        .server()
+        .wait_for_line("beyond its prefix", PATIENCE)?;
+    assert!(told.contains("\"level\":\"ERROR\""), "{told}");
+    assert!(!reaches(&stage)?, "the old rules stay");
+    assert_eq!(agent.status()?["rules"][1]["in_force"], 1);
+
+    fs::write(&file, good.replace("deny", "allow"))?;
+    agent.server().signal(Signal::SIGHUP)?;
+    wait_until(|| Ok(successful(&agent)? == 1))?;
+    assert!(reaches(&stage)?);
     agent.stop()?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 
 #![forbid(unsafe_code)]
 
+mod causes;
 mod dashboard;
 mod exposition;
 mod families;

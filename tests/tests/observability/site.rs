@@ -20,6 +20,8 @@ use lab::{
 
 pub(crate) const TLS_PORT: u16 = 8443;
 pub(crate) const PLAIN_PORT: u16 = 8080;
+/// Where connections are taken that say nothing.
+pub(crate) const SILENT_PORT: u16 = 8081;
 /// Where the host calls others.
 pub(crate) const CALLED_PORT: u16 = 9443;
 const SINK_PORT: u16 = 9000;
@@ -50,7 +52,7 @@ ports = [8443]
 
 [[service]]
 name = "legacy"
-ports = [8080]
+ports = [8080, 8081]
 
 [[service]]
 name = "upstream"
@@ -80,6 +82,11 @@ url = "http://127.0.0.1:9/"
 
 [[alert]]
 webhook = "http://127.0.0.1:9/"
+format = "json"
+
+# Which takes requests over TLS only.
+[[alert]]
+webhook = "http://127.0.0.1:8443/"
 format = "json"
 "#;
 

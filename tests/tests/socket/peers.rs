@@ -99,11 +99,71 @@ fn who_gets_to_the_socket_by_its_mode_alone_reads_and_changes_nothing() -> Resul
     assert_eq!(status_of(&refused), "403");
     let text = String::from_utf8_lossy(&refused.stdout).into_owned();
     assert!(text.contains("{\"error\":\"changes are for root"), "{text}");
-    assert!(!agent.folder().state().join("audit.log").exists());
+    assert_refused(&audit_lines(agent.folder())?);
     let log = agent.stop()?.log;
     let told: Vec<_> = log.with("outcome", "forbidden").collect();
     assert_eq!(told.len(), 1, "{}", log.text());
     assert_eq!(told[0]["uid"], STRANGER);
+    Ok(())
+}
+
+/// One line, with who asked for what.
+fn assert_refused(lines: &[Value]) {
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let line = &lines[0];
+    assert_eq!(line["event"], "refused", "{line}");
+    assert_eq!(
+        (&line["uid"], &line["gid"]),
+        (&STRANGER.into(), &STRANGER.into())
+    );
+    assert!(line["pid"].is_u64(), "{line}");
+    assert_eq!(
+        (&line["method"], &line["path"]),
+        (&"POST".into(), &"/v1/unban".into())
+    );
+    assert_eq!(line["request"], CHANGE[2], "{line}");
+    assert_eq!(
+        (&line["status"], &line["left_out"]),
+        (&403.into(), &0.into())
+    );
+}
+
+/// How many such requests a stranger makes who wants to be the only one in the log.
+const MANY: usize = 500;
+
+#[test]
+fn a_stranger_who_asks_all_the_time_leaves_the_audit_log_to_others() -> Result<()> {
+    let stage = Stage::new()?;
+    let agent = Agent::start(stage.host(), &FLAGS)?;
+    open_way(agent.folder())?;
+    let socket = agent.folder().socket();
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o666))?;
+    assert_eq!(
+        agent.cli(&["deny", "add", "192.0.2.7"])?.status.code(),
+        Some(0)
+    );
+    // One process, with a connection for each.
+    let address = format!("http://guard/v1/unban?[1-{MANY}]");
+    let asked = curl(
+        &socket,
+        STRANGER,
+        "--clear-groups",
+        &[&address, CHANGE[1], CHANGE[2]],
+    )?;
+    assert_eq!(
+        String::from_utf8_lossy(&asked.stdout)
+            .matches("\n403")
+            .count(),
+        MANY
+    );
+    let lines = audit_lines(agent.folder())?;
+    let of = |event: &str| lines.iter().filter(|line| line["event"] == event).count();
+    assert_eq!((of("request"), of("outcome")), (1, 1));
+    let refused = of("refused");
+    // Ten at once, and one more a minute, of which there may be some on a slow machine.
+    assert!((10..20).contains(&refused), "{refused} lines");
+    let log = agent.stop()?.log;
+    assert_eq!(log.with("outcome", "forbidden").count(), refused);
     Ok(())
 }
 

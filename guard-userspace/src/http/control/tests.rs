@@ -579,6 +579,12 @@ async fn whom_the_socket_is_not_for_changes_nothing_and_reads() {
     assert!(said.contains("ask as one of them"), "{said}");
     assert_eq!(of_peer(router, "/v1/reload", true).await.0, 200);
     assert_eq!(source.told(), ["reload"]);
+    let log = std::fs::read_to_string(folder.path().join("audit.log")).expect("the audit log");
+    let events: Vec<Value> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["event"].clone())
+        .collect();
+    assert_eq!(events, ["refused", "request", "outcome"]);
 }
 
 /// What a POST to `path` is answered that comes from somebody who may, or may not, change something.
