@@ -58,6 +58,8 @@ pub fn break_a_change(agent: &mut Agent, network: &str, address: &str) -> Result
     let few = FewFiles::of(agent)?;
     let refused = agent.cli(&["deny", "remove", network, address])?;
     ensure!(refused.status.code() == Some(1), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    ensure!(said.contains("some of it may be in force"), "{said}");
     Ok(few)
 }
 

@@ -73,8 +73,11 @@ impl Agent {
         }
         if let Err(error) = self.apply(inner, &changes) {
             inner.rules.over.book = before;
-            self.undo(inner);
-            return Err(error.context("nothing has changed"));
+            return Err(error.context(if self.undo(inner) {
+                "nothing has changed"
+            } else {
+                "some of it may be in force and some not: `guard reload` goes back to what was before"
+            }));
         }
         info!(%list, entries = changes.len(), "entries changed");
         if list == List::Allow || added.is_empty() {
@@ -83,14 +86,16 @@ impl Agent {
         Ok(inner.warn_of_denied(&added))
     }
 
-    /// Tells file and kernel again what is in the book.
-    fn undo(&self, inner: &mut Inner) {
-        if let Err(error) = inner.save_book().and_then(|()| self.renew(inner)) {
+    /// Tells file and kernel again what is in the book. Whether both know it.
+    fn undo(&self, inner: &mut Inner) -> bool {
+        let undone = inner.save_book().and_then(|()| self.renew(inner));
+        if let Err(error) = &undone {
             error!(
                 error = format!("{error:#}"),
-                "entries that were refused may be in force until the next reload"
+                "a change that was refused may be in force in parts until the next reload"
             );
         }
+        undone.is_ok()
     }
 
     /// Takes off the entries that have ended.
