@@ -60,14 +60,6 @@ impl Folder {
         Ok(Self { scratch, bpffs })
     }
 
-    /// Makes ones of which that for the state has room for little.
-    pub fn with_small_state() -> Result<Self> {
-        const BYTES: u32 = 256 << 10;
-        let mut folder = Self::new()?;
-        folder.scratch.mount_memory("state", BYTES)?;
-        Ok(folder)
-    }
-
     /// What `--bpffs` names: a folder inside a mounted bpffs, which the agent creates.
     pub fn bpffs(&self) -> &Path {
         &self.bpffs

@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod netns;
 pub mod noise;
 mod object;
+pub mod older;
 pub mod pcap;
 pub mod process;
 pub mod prometheus;

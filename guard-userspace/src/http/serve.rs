@@ -77,6 +77,8 @@ async fn serve<L: Listener>(
         let of_task = deadline.clone();
         let task = tasks.spawn(async move {
             select! {
+                // Who has asked in time is answered, also where that took the agent longer.
+                biased;
                 // Whoever breaks off does not want an answer, and whoever takes longer is cut off.
                 _ = answer(stream, router, of_task.clone()) => {}
                 () = of_task.passes() => {}

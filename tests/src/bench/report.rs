@@ -13,6 +13,8 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::utsname::uname;
 use serde::{Deserialize, Serialize};
 
+use crate::command;
+
 /// Everything one benchmark measured in one run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -20,6 +22,9 @@ pub struct Report {
     pub bench: String,
     /// Where it ran.
     pub machine: Machine,
+    /// The commit that was measured; empty where that is not known.
+    #[serde(default)]
+    pub commit: String,
     /// How long it took, in seconds.
     pub seconds: f64,
     /// How each table was measured: paragraphs.
@@ -160,6 +165,10 @@ impl Recorder {
             report: Report {
                 bench: bench.to_owned(),
                 machine: Machine::this()?,
+                commit: command::run("git describe --always --dirty --exclude=*")
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
                 seconds: 0.0,
                 method: BTreeMap::new(),
                 counted: BTreeMap::new(),

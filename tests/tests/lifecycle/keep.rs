@@ -19,6 +19,7 @@ use lab::{
     command,
     counters::SourceCounter,
     flood::{Flood, Running},
+    older,
     stage::{CLIENT, INTERFACE, NOBODY, Stage},
 };
 use nix::sys::signal::Signal;
@@ -50,11 +51,25 @@ impl Siege {
     }
 
     fn start_with(&self, folder: Folder, config: &str, flags: &[&str]) -> Result<Agent> {
+        self.start_build(&agent::binary()?, folder, config, flags)
+    }
+
+    fn start_build(
+        &self,
+        binary: &Path,
+        folder: Folder,
+        config: &str,
+        flags: &[&str],
+    ) -> Result<Agent> {
         let file = folder.join("guard.toml");
         fs::write(&file, config)?;
         let file = file.to_string_lossy().into_owned();
         let usual = ["--iface", INTERFACE, "--config", &file];
-        Agent::start_in(self.stage.host(), folder, &[&usual, flags].concat())
+        let host = self.stage.host();
+        let flags = [&usual, flags].concat();
+        let mut agent = Agent::spawn_as(host, folder, host.command(binary), &flags)?;
+        agent.wait_until_ready()?;
+        Ok(agent)
     }
 
     pub(crate) fn flood(&self) -> Result<Running> {
@@ -171,6 +186,35 @@ fn nothing_gets_through_while_the_agent_is_stopped_killed_started_and_reloaded()
             stopped.log.text()
         );
         folder = stopped.folder;
+    }
+    siege.assert_tight(flood)?;
+    assert_detaches(&siege.stage, &folder)
+}
+
+#[test]
+#[ignore = "builds an older version from the repository's history: `cargo xtask test --full`"]
+fn an_older_build_is_upgraded_comes_back_and_is_upgraded_again() -> Result<()> {
+    let (older, newer) = (older::build()?, agent::binary()?);
+    let siege = Siege::new()?;
+    let agent = siege.start_build(&older, Folder::new()?, KEEP, &[])?;
+    let flood = siege.flood()?;
+    cli(&agent, &["deny", "add", "198.51.100.77"])?;
+    let abi = |agent: &Agent| Ok::<_, anyhow::Error>(deed(agent.folder())?["abi"].clone());
+    let known = |agent: &Agent| map_id(&maps(agent.folder())?.join("KNOWN"));
+    let (first_abi, first_known) = (abi(&agent)?, known(&agent)?);
+    wait_until(|| Ok(denied(&agent)? > 1_000))?;
+    let mut before = denied(&agent)?;
+    let mut folder = kill(agent)?.folder;
+    for binary in [&newer, &older, &newer] {
+        let agent = siege.start_build(binary, folder, KEEP, &[])?;
+        let counted = denied(&agent)?;
+        assert!(counted >= before, "{counted} after {before}");
+        assert_eq!(abi(&agent)? == first_abi, *binary == older);
+        assert_eq!(known(&agent)?, first_known, "who is known is known still");
+        assert!(cli(&agent, &["deny", "list"])?.contains("198.51.100.77"));
+        wait_until(|| Ok(denied(&agent)? > counted + 1_000))?;
+        before = denied(&agent)?;
+        folder = kill(agent)?.folder;
     }
     siege.assert_tight(flood)?;
     assert_detaches(&siege.stage, &folder)

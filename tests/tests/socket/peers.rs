@@ -247,7 +247,8 @@ fn each_change_is_written_down_with_who_and_what() -> Result<()> {
 #[test]
 fn a_state_folder_that_is_full_stops_changes_and_not_protection() -> Result<()> {
     let stage = Stage::new()?;
-    let folder = Folder::with_small_state()?;
+    let mut folder = Folder::new()?;
+    folder.limit_state(256)?;
     let agent = Agent::start_in(stage.host(), folder, &FLAGS)?;
     assert_eq!(
         agent.cli(&["deny", "add", "192.0.2.7"])?.status.code(),

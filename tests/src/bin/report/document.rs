@@ -55,8 +55,12 @@ pub(crate) fn document(
 
 /// How a report came to be.
 fn origin(report: &Report) -> String {
+    let commit = match report.commit.as_str() {
+        "" => String::new(),
+        commit => format!("of {}, ", escaped(commit)),
+    };
     format!(
-        "By `cargo xtask bench {}` in {}, on: {}.\n\n",
+        "By `cargo xtask bench {}` {commit}in {}, on: {}.\n\n",
         report.bench,
         duration(report.seconds),
         escaped(&machine(&report.machine))
@@ -236,7 +240,7 @@ mod tests {
             "# Benchmarks\n",
             "NOT a network card",
             "## The packet path\n",
-            "By `cargo xtask bench micro` in 1 min 15 s, on: Abacus 1, 2 cores, 2048 MiB of memory, Linux 6.1.0.",
+            "By `cargo xtask bench micro` of 1a2b3c4, in 1 min 15 s, on: Abacus 1, 2 cores, 2048 MiB of memory, Linux 6.1.0.",
             "### T\n\nCounted by hand.\n\n| ns | guard | nft |\n",
             "- a: nft with 1.00 ns: 2.00 times as good as guard with 2.00\n\nBecause.\n\n![T](bench/t.svg)",
             "## Under a flood\n\nNot run: `cargo xtask bench flood`.\n",

@@ -26,6 +26,7 @@ pub(crate) fn report(bench: &str, figures: Vec<Figure>) -> Report {
             memory_mib: 2048,
             kernel: "6.1.0".to_owned(),
         },
+        commit: "1a2b3c4".to_owned(),
         seconds: 75.4,
         method: BTreeMap::from([("T".to_owned(), vec!["Counted by hand.".to_owned()])]),
         counted: BTreeMap::new(),

@@ -45,14 +45,15 @@ pub(crate) const ADDRESSES: Entries = Entries {
     shapes: [
         "The shape: flat, but for the caches. A packet costs two loads however long the list is, a word \
          of a filter and, where that does not rule the address out, the one cache line that its hash \
-         names. The same source finds both in the nearest cache; new sources find them the further away \
-         the more lines the list has.",
+         names. One source finds both in the nearest cache, and costs about the same however long the list \
+         is, over IPv6 half as much again at the end, which is not explained; new sources find them the \
+         further away the more lines the list has, and cost up to twice as much.",
         "The shape: flat up to some thousands, which the smallest tables hold, and then a straight line: \
          twice the addresses, twice the lines, in powers of two.",
         "The shape: a constant, which is the programs that the kernel verifies anew, and then a straight \
          line.",
-        "The shape: flat, but for the caches. The entry is written into its line, and some bits into the \
-         filter.",
+        "The shape: a slow rise, four times as much for a million, by the caches alone: the entry is \
+         written into its line, and some bits into the filter, however many there are.",
     ],
     lists: |addresses| Lists::new(addresses, 0),
     most: |scale| scale.addresses,

@@ -50,8 +50,8 @@ fn methods(scale: &Scale, recorder: &mut Recorder) {
     recorder.method(
         COSTS.title,
         "The shape: flat within the nearest cache, then a rise with the cache misses, of one line a \
-         packet, and flat again from 262,144 sources on, which the table holds: a source it does not \
-         know takes the place of the one that owes least, whoever else there is.",
+         packet, and flat again where there are more than the 262,144 sources that the table holds: \
+         one it does not know takes the place of the one that owes least, whoever else there is.",
     );
     recorder.method(
         MEMORY.title,
