@@ -283,7 +283,7 @@ async fn protect(
                 agent.ban(&events.drain(now_ms()));
                 if let Some(voice) = agent.take_voice() {
                     watch = Watch::new(&voice.interfaces).await.ok();
-                    events.listen_to(voice);
+                    agent.ban(&events.listen_to(voice, now_ms()));
                 }
                 heart.beat();
             }

@@ -25,6 +25,8 @@ use crate::{
 
 /// Events read at once at most; the rest waits for the next round.
 const ROUND: usize = 1024;
+/// Rounds for all that a ring can hold.
+const LAST_ROUNDS: usize = 16;
 /// Connections that are sampled at once, at most.
 const SAMPLED: usize = 1024;
 
@@ -77,9 +79,13 @@ impl Events {
         }
     }
 
-    /// Listens to another kernel side from now on.
-    pub(crate) fn listen_to(&mut self, voice: Voice) {
+    /// Listens to another kernel side from now on, when everything is read that the one before has
+    /// told. The sources come back that have stayed over their limit.
+    #[must_use]
+    pub(crate) fn listen_to(&mut self, voice: Voice, now_ms: u64) -> Vec<IpAddr> {
+        let rest: Vec<Vec<IpAddr>> = (0..LAST_ROUNDS).map(|_| self.drain(now_ms)).collect();
         self.voice = voice;
+        rest.concat()
     }
 
     /// Logs what has come since the last time, `now_ms` milliseconds since 1970. The sources come

@@ -16,6 +16,7 @@ use lab::{
         curve::Point,
         feed::Replaced,
         lists::Lists,
+        load::Loaded,
         meter::Meter,
         report::{Figure, Report},
         rows::ROWS,
@@ -428,24 +429,38 @@ fn a_packet_costs_no_more_than_its_cache_misses_for_many_sources() -> Result<()>
     hold(ends, &[("UDP", 1.8), ("TCP SYN to a service", 1.8)])
 }
 
+/// A configuration with so many services. The one that packets go to is the last.
+fn with_services(services: u16) -> String {
+    let services = (PORT..).take(services.into());
+    let services = services.collect::<Vec<_>>().into_iter().rev().map(|port| {
+        format!(
+            "[[service]]\nname = \"service-{port}\"\nports = [{port}]\n\
+             limits = {{ packets = \"1G/s\", connections = \"1G/s\" }}\n"
+        )
+    });
+    format!("{LIMITS}\n{}", services.collect::<String>())
+}
+
+#[test]
+fn many_services_are_put_in_force_with_hardly_more_than_the_programs_take() -> Result<()> {
+    let settings = [with_services(1), with_services(MANY_SERVICES)];
+    hold_times("services", 4.0, |end| {
+        let loaded = Loaded::new(&settings[end], None, Tick::of_kernel())?;
+        Ok(loaded.planned_in + loaded.loaded_in)
+    })
+}
+
 #[test]
 #[expect(clippy::cast_precision_loss, reason = "nobody has 2^53 processors")]
 fn a_packet_costs_no_more_for_many_services() -> Result<()> {
     let none = Lists::new(0, 0)?;
     let point = |row, services: u16| -> Result<Point> {
-        let services = (PORT..).take(services.into());
-        // The one that packets go to is the last.
-        let services = services.collect::<Vec<_>>().into_iter().rev().map(|port| {
-            format!(
-                "[[service]]\nname = \"service-{port}\"\nports = [{port}]\n\
-                 limits = {{ packets = \"1G/s\", connections = \"1G/s\" }}\n"
-            )
-        });
-        let settings = format!("{LIMITS}\n{}", services.collect::<String>());
+        let settings = with_services(services);
         let mut point = Point::new(row, &settings, None, Tick::of_kernel())?;
         for (column, kind) in [
             ("TCP data to the last service", Kind::Data),
             ("TCP SYN to the last service", Kind::Syn),
+            ("TCP data to another port", Kind::Elsewhere),
         ] {
             point.gets(column, Traffic::benign(V4, From::One, kind), &none)?;
         }
@@ -461,6 +476,7 @@ fn a_packet_costs_no_more_for_many_services() -> Result<()> {
         &[
             ("TCP data to the last service", 2.0),
             ("TCP SYN to the last service", 2.0),
+            ("TCP data to another port", 2.0),
         ],
     )
 }

@@ -1,7 +1,7 @@
 //! Which configuration somebody stands behind, and which one nobody does: written down, since an agent
 //! may end before a trial does, and whoever starts the next one may have locked himself out.
 
-use std::{fs, io, path::Path};
+use std::{fs, io, mem, path::Path};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::RunFlags,
-    config::{ConfigErrors, OnStop, STATE_DIR, Source, Style},
+    config::{Config, ConfigErrors, OnStop, STATE_DIR, Source, Style},
     state_file::{self, Lasting, Loaded},
 };
 
@@ -39,8 +39,13 @@ impl Text {
         })
     }
 
+    /// The file as it was.
+    pub(super) fn source(&self) -> Source {
+        Source::new(&self.file, &self.text)
+    }
+
     fn configured(self, flags: &RunFlags) -> Result<Configured, ConfigErrors> {
-        let mut config = Source::new(&self.file, &self.text).resolve_to_run(flags)?;
+        let mut config = self.source().resolve_to_run(flags)?;
         fetching::mend_copies(&mut config, None);
         Ok(Configured::new(config, Some(self)))
     }
@@ -142,59 +147,103 @@ fn forget(file: &Path) -> Result<()> {
     }
 }
 
-impl Inner {
-    /// Somebody stands behind what is in force.
-    pub(super) fn note_confirmed(&mut self) {
-        self.note_texts(Confirmed {
-            confirmed: self.rules.text.clone(),
-            unconfirmed: None,
-        });
+/// Those, and whether the file says so.
+#[derive(Debug)]
+pub(super) struct Noted {
+    confirmed: Confirmed,
+    is_written: bool,
+    /// It was said that it cannot be written.
+    is_told: bool,
+}
+
+impl Noted {
+    /// What was written down.
+    pub(super) fn new(confirmed: Confirmed) -> Self {
+        Self {
+            confirmed,
+            is_written: true,
+            is_told: false,
+        }
     }
 
-    /// Nobody stands behind what is in force yet, but for what was `before`.
-    pub(super) fn note_tried(&mut self, before: Option<Text>) {
-        self.note_texts(Confirmed {
-            confirmed: before,
-            unconfirmed: self.rules.text.clone(),
-        });
+    /// Whether the file says so.
+    pub(super) fn is_written(&self) -> bool {
+        self.is_written
     }
 
-    fn note_texts(&mut self, confirmed: Confirmed) {
-        let config = &self.rules.config;
-        let file = config.state_dir.join(FILE);
-        // What does not outlive the agent is nothing to go back to.
-        let is_needed = confirmed.unconfirmed.is_some() || config.on_stop == OnStop::Keep;
-        let is_done = self.confirmed == confirmed && file.exists() == is_needed;
-        self.confirmed = confirmed;
-        if is_done {
+    /// Writes down what was not. That it cannot be is said once.
+    pub(super) fn keep(&mut self, config: &Config) {
+        if self.is_written {
             return;
         }
-        let done = if is_needed {
+        let done = if self.is_needed(config) {
             state_file::save(&config.state_dir, FILE, &self.confirmed, Lasting::PowerCut)
         } else {
-            forget(&file)
+            forget(&config.state_dir.join(FILE))
         };
-        if let Err(error) = done {
+        self.is_written = done.is_ok();
+        let was_told = mem::replace(&mut self.is_told, done.is_err());
+        if let Err(error) = done
+            && !was_told
+        {
             let error = format!("{error:#}");
             warn!(
                 error,
-                "a restart takes the configuration file as it is, confirmed or not"
+                "which configuration is confirmed cannot be written down: until it can, a start goes by \
+                 what is in the file"
             );
         }
     }
 
-    /// Takes away what nobody needs any more, since nothing outlives the agent.
-    pub(super) fn forget_confirmed(&self) {
-        if self.confirmed.unconfirmed.is_none()
-            && let Err(error) = forget(&self.rules.config.state_dir.join(FILE))
-        {
-            warn!(%error, "a file of the agent stays behind");
+    fn note(&mut self, confirmed: Confirmed, config: &Config) {
+        let is_there = config.state_dir.join(FILE).exists();
+        if self.confirmed != confirmed || self.is_needed(config) != is_there {
+            self.confirmed = confirmed;
+            self.is_written = false;
+            self.keep(config);
         }
+    }
+
+    /// What does not outlive the agent is nothing to go back to.
+    fn is_needed(&self, config: &Config) -> bool {
+        self.confirmed.unconfirmed.is_some() || config.on_stop == OnStop::Keep
+    }
+
+    /// Takes away what nobody needs any more, since nothing outlives the agent.
+    pub(super) fn forget(&self, config: &Config) {
+        if self.confirmed.unconfirmed.is_none()
+            && let Err(error) = forget(&config.state_dir.join(FILE))
+        {
+            let error = format!("{error:#}");
+            warn!(error, "a file of the agent stays behind");
+        }
+    }
+}
+
+impl Inner {
+    /// Somebody stands behind what is in force.
+    pub(super) fn note_confirmed(&mut self) {
+        let confirmed = Confirmed {
+            confirmed: self.rules.text.clone(),
+            unconfirmed: None,
+        };
+        self.confirmed.note(confirmed, &self.rules.config);
+    }
+
+    /// Nobody stands behind what is in force yet, but for what was `before`.
+    pub(super) fn note_tried(&mut self, before: Option<Text>) {
+        // Where only a file has changed that the text names, the text says nothing of what is tried.
+        let tried = self.rules.text.clone();
+        let confirmed = Confirmed {
+            unconfirmed: tried.filter(|tried| before.as_ref() != Some(tried)),
+            confirmed: before,
+        };
+        self.confirmed.note(confirmed, &self.rules.config);
     }
 
     /// What there is to tell where what was tried is not in force.
     pub(super) fn rejection(&self) -> Option<String> {
-        let rejected = self.confirmed.unconfirmed.as_ref()?;
+        let rejected = self.confirmed.confirmed.unconfirmed.as_ref()?;
         let is_in_force = self.trial.is_some() || self.rules.text.as_ref() == Some(rejected);
         (!is_in_force).then(|| {
             format!(
@@ -209,11 +258,11 @@ impl Inner {
 impl Agent {
     /// Whether the file still is what nobody has confirmed.
     pub(super) fn is_rejected(&self, inner: &Inner) -> bool {
-        if inner.confirmed.unconfirmed.is_none() {
+        if inner.confirmed.confirmed.unconfirmed.is_none() {
             return false;
         }
         let source = Source::open(self.flags.config.as_deref()).ok();
         let text = source.and_then(|source| Text::of(&source, &self.flags));
-        inner.confirmed.rejects(text.as_ref())
+        inner.confirmed.confirmed.rejects(text.as_ref())
     }
 }

@@ -60,7 +60,12 @@ impl Interfaces {
             took_over: found.iter().any(left),
             all: Vec::new(),
         };
-        let lasts = interfaces.shall_last(config, on_trial);
+        // What is on trial must not outlive whoever undoes it, but for what was there before.
+        let lasts = if on_trial {
+            interfaces.took_over
+        } else {
+            config.on_stop == OnStop::Keep
+        };
         interfaces.lasts = lasts;
         if let Some(place) = kernel.place() {
             warn_of_false_pins(place, found);
@@ -104,12 +109,6 @@ impl Interfaces {
         }
         interfaces.remove_strays(kernel);
         Ok(interfaces)
-    }
-
-    /// Whether the programs shall outlive the agent. What is on trial must not outlive whoever undoes
-    /// it, but for what was there before.
-    pub(super) fn shall_last(&self, config: &Config, on_trial: bool) -> bool {
-        config.on_stop == OnStop::Keep && (!on_trial || self.took_over)
     }
 
     /// Takes off what an earlier agent has left on interfaces that are not configured any more, and

@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     bans::Bans,
-    config::{Config, ConfigErrors, Entry, Source, Style},
+    config::{Config, ConfigErrors, Entry, OnStop, Source, Style},
     control::Reload,
     entries::{Done, List},
     events::Voice,
@@ -218,6 +218,7 @@ impl Agent {
     /// Tries again to write down what could not be.
     pub(super) fn keep_deed(&self) {
         let inner = &mut *self.lock();
+        inner.confirmed.keep(&inner.rules.config);
         if !inner.is_deeded {
             let state_dir = &inner.rules.config.state_dir;
             inner.is_deeded = inner.kernel.bequeath(state_dir).is_ok();
@@ -250,11 +251,15 @@ impl Agent {
 
     /// Loads what is configured anew, and puts it in the place of what runs.
     pub(super) fn renew(&self, inner: &mut Inner) -> Result<()> {
+        let lasts = inner.shall_last();
+        self.renew_to_last(inner, lasts)
+    }
+
+    /// The same, for programs that shall outlive the agent or shall not.
+    fn renew_to_last(&self, inner: &mut Inner, lasts: bool) -> Result<()> {
         ensure!(!inner.has_ended, "the agent is stopping");
         // The next kernel side takes the maps by these.
         inner.keep_pins();
-        let on_trial = inner.is_start_on_trial();
-        let lasts = inner.interfaces.shall_last(&inner.rules.config, on_trial);
         let rules = &mut inner.rules;
         let plan = self.clock.plan(&rules.config, &mut rules.over);
         let mut next = inner.kernel.succeed(&plan)?;
@@ -272,11 +277,13 @@ impl Agent {
             found: &found,
             lasts,
         };
+        let voice = next.voice_after(&inner.kernel)?;
         inner
             .interfaces
             .hand_over(&mut inner.kernel, &mut next, &shall)?;
         // From here on it is what runs.
-        if let Some(ring) = next.settle_after(&inner.kernel)? {
+        next.settle_after(&inner.kernel);
+        if let Some(ring) = voice {
             inner.voice = Some(Voice::new(ring, &rules.config));
         }
         // The deed first: the maps that it does not speak of are gone with their kernel side.
@@ -297,8 +304,10 @@ impl Agent {
         supervisor::reloading();
         let done = self.reload_now(cause);
         supervisor::ready(&match &done {
-            Ok(_) => self.summary(),
-            Err(_) => format!("{}; the last configuration was refused", self.summary()),
+            Err(_) if cause != Cause::Fetched => {
+                format!("{}; the last configuration was refused", self.summary())
+            }
+            _ => self.summary(),
         });
         done
     }
@@ -307,9 +316,9 @@ impl Agent {
         let started = Instant::now();
         let mut inner = self.lock();
         if inner.trial.is_some() {
-            // A change is noticed again when the trial is over.
+            // A change is noticed again when the trial is over, and a list is fetched again.
             ensure!(
-                !matches!(cause, Cause::Asked(_)),
+                cause == Cause::Changed,
                 "what is in force is on trial: `guard confirm` it, or wait until it is undone"
             );
             return Ok(Done::default());
@@ -317,8 +326,8 @@ impl Agent {
         // Before anything is read: what changes meanwhile counts as new.
         let read = Stamps::of(self.flags.config.as_deref());
         let done = self.try_reload(&mut inner, cause);
-        if cause == Cause::Fetched && done.is_err() {
-            // The list is to blame, or what is told when the file is noticed.
+        if cause == Cause::Fetched {
+            // The file has no part in it.
             return done.map(|_| Done::default());
         }
         inner.read = read;
@@ -348,8 +357,14 @@ impl Agent {
         done
     }
 
-    fn read(&self) -> Result<(Config, Option<Text>), ConfigErrors> {
-        let source = Source::open(self.flags.config.as_deref())?;
+    /// Reads the file; for a list that was fetched, the text that is in force: nobody has asked for
+    /// more.
+    fn read(&self, inner: &Inner, cause: Cause) -> Result<(Config, Option<Text>), ConfigErrors> {
+        let in_force = inner.rules.text.as_ref();
+        let source = match in_force.filter(|_| cause == Cause::Fetched) {
+            Some(text) => text.source(),
+            None => Source::open(self.flags.config.as_deref())?,
+        };
         let text = Text::of(&source, &self.flags);
         Ok((source.resolve_to_run(&self.flags)?, text))
     }
@@ -357,11 +372,11 @@ impl Agent {
     fn read_and_renew(&self, inner: &mut Inner, cause: Cause) -> Result<Outcome> {
         let lasts = cause.trial()?;
         // What nobody has confirmed is taken again only when somebody asks for it, or changes it.
-        if !matches!(cause, Cause::Asked(_)) && self.is_rejected(inner) {
+        if cause == Cause::Changed && self.is_rejected(inner) {
             return Ok(Outcome::Same);
         }
         let (mut config, text) = self
-            .read()
+            .read(inner, cause)
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
         let old = &inner.rules.config;
         fetching::mend_copies(&mut config, Some(old));
@@ -373,34 +388,46 @@ impl Agent {
         let next = Configured::new(config, text);
         let is_same = next.config == *old && next.ending == inner.rules.over.ending;
         if is_same && !matches!(cause, Cause::Asked(_)) {
-            inner.rules.text = next.text;
-            inner.note_confirmed();
+            if cause == Cause::Changed {
+                inner.rules.text = next.text;
+                inner.note_confirmed();
+            }
             return Ok(Outcome::Same);
         }
-        let before = self.put_in_force(inner, next).map_err(|(_, error)| error)?;
-        let before = if is_same || cause == Cause::Fetched {
-            inner.earlier.take()
-        } else {
-            Some(Earlier::new(before))
-        };
-        if let Some(lasts) = lasts {
-            inner.put_on_trial(lasts, before)?;
-        } else {
-            inner.earlier = before;
-            inner.note_confirmed();
+        let earlier = inner.earlier.as_ref().filter(|_| is_same);
+        ensure!(
+            lasts.is_none() || !is_same || earlier.is_some_and(Earlier::is_recent),
+            "this configuration is in force already: there is nothing to go back to"
+        );
+        // On trial it lasts as what it goes back to does.
+        let on_trial = earlier.map_or(old.on_stop, Earlier::on_stop);
+        let on_stop = lasts.map_or(next.config.on_stop, |_| on_trial);
+        let before = self
+            .put_in_force(inner, next, on_stop == OnStop::Keep)
+            .map_err(|(_, error)| error)?;
+        if cause == Cause::Fetched {
+            return Ok(Outcome::Taken);
+        }
+        if !is_same {
+            inner.earlier = Some(Earlier::new(before));
+        }
+        match lasts.zip(inner.earlier.take_if(|_| lasts.is_some())) {
+            Some((lasts, before)) => inner.put_on_trial(lasts, before),
+            None => inner.note_confirmed(),
         }
         Ok(Outcome::Taken)
     }
 
-    /// Puts a configuration in force, and answers with the one that was. Where that cannot be done,
-    /// the one that was stays, and the other comes back.
+    /// Puts a configuration in force, whose programs shall outlive the agent or shall not, and answers
+    /// with the one that was. Where that cannot be done, the one that was stays, and the other comes back.
     pub(super) fn put_in_force(
         &self,
         inner: &mut Inner,
         configured: Configured,
+        lasts: bool,
     ) -> Result<Configured, (Box<Configured>, Error)> {
         let before = inner.rules.configure(configured);
-        if let Err(error) = self.renew(inner) {
+        if let Err(error) = self.renew_to_last(inner, lasts) {
             let refused = inner.rules.configure(before);
             return Err((Box::new(refused), error));
         }

@@ -81,7 +81,8 @@ impl Agent {
     /// Looks whether there is room again, or none any more, where something says so.
     pub(super) fn look_for_room(&self) {
         let inner = &mut *self.lock();
-        if inner.room.fault.is_some() || inner.bans_unsaved || !inner.is_deeded {
+        let is_unwritten = inner.bans_unsaved || !inner.is_deeded || !inner.confirmed.is_written();
+        if inner.room.fault.is_some() || is_unwritten {
             inner.room.look();
         }
     }

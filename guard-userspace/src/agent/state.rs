@@ -19,7 +19,7 @@ use tracing::{error, warn};
 use super::{
     alerting::Missing,
     book,
-    confirmed::{Confirmed, Text},
+    confirmed::{Confirmed, Noted, Text},
     fetching::Fetches,
     interfaces::{Guarded, Interfaces},
     lifelines::Lifelines,
@@ -96,7 +96,7 @@ pub(super) struct Inner {
     /// The programs are taken off, or left.
     pub(super) has_ended: bool,
     /// What somebody stands behind, and what nobody does.
-    pub(super) confirmed: Confirmed,
+    pub(super) confirmed: Noted,
     /// What the files were when they were last read.
     pub(super) read: Stamps,
     /// What came of fetching lists.
@@ -158,7 +158,7 @@ impl Agent {
                 refusal: None,
                 trial: None,
                 earlier: None,
-                confirmed,
+                confirmed: Noted::new(confirmed),
                 is_deeded: false,
                 has_ended: false,
                 read,
@@ -224,7 +224,7 @@ impl Agent {
             return OnStop::Keep;
         }
         inner.interfaces.detach();
-        inner.forget_confirmed();
+        inner.confirmed.forget(&inner.rules.config);
         if let Err(error) = forget_estate(&inner.rules.config.state_dir) {
             warn!(%error, "a file of the agent stays behind");
         }

@@ -11,6 +11,7 @@ use super::{
     state::{Agent, Inner},
 };
 use crate::{
+    config::OnStop,
     control::{Bypass, LONGEST_BYPASS, LONGEST_TRIAL},
     entries::Done,
     supervisor,
@@ -72,6 +73,15 @@ impl Earlier {
             until: Instant::now(),
         }
     }
+
+    /// Whether it still can be put on trial what came after it.
+    pub(super) fn is_recent(&self) -> bool {
+        self.until.elapsed() < RECENT
+    }
+
+    pub(super) fn on_stop(&self) -> OnStop {
+        self.configured.config.on_stop
+    }
 }
 
 impl Inner {
@@ -80,11 +90,23 @@ impl Inner {
         self.trial.as_ref().is_some_and(|trial| trial.back_to.ends)
     }
 
+    /// Whether the programs shall outlive the agent. While something is on trial, that is as it was
+    /// before: a killed agent must neither leave what it would not have left, nor take along what was
+    /// to stay.
+    pub(super) fn shall_last(&self) -> bool {
+        let on_stop = match self.trial.as_ref().map(|trial| &trial.back_to) {
+            None => self.rules.config.on_stop,
+            Some(BackTo { ends: true, .. }) => return self.interfaces.took_over(),
+            Some(BackTo { configured, .. }) => {
+                let before = configured.as_ref().map(|before| &before.config);
+                before.unwrap_or(&self.rules.config).on_stop
+            }
+        };
+        on_stop == OnStop::Keep
+    }
+
     /// Puts what is in force on trial: it goes back to what was there `before`.
-    pub(super) fn put_on_trial(&mut self, lasts: Duration, before: Option<Earlier>) -> Result<()> {
-        let before = before
-            .filter(|before| before.until.elapsed() < RECENT)
-            .context("this configuration is in force already: there is nothing to go back to")?;
+    pub(super) fn put_on_trial(&mut self, lasts: Duration, before: Earlier) {
         let seconds = lasts.as_secs();
         info!(
             seconds,
@@ -96,7 +118,6 @@ impl Inner {
             ends: false,
         };
         self.trial = Some(Trial::new(lasts, back_to));
-        Ok(())
     }
 }
 
@@ -145,18 +166,20 @@ impl Agent {
     /// Keeps what is on trial.
     pub(super) fn confirm(&self) -> Result<Done> {
         let inner = &mut *self.lock();
-        let trial = inner.trial.take();
-        let Some(trial) = trial else {
+        let lasted = inner.shall_last();
+        let Some(trial) = inner.trial.take() else {
             bail!("nothing is on trial: what is in force stays");
         };
-        // Only now a start may outlive the agent.
-        if trial.back_to.ends
+        // Only now it may outlive the agent, or not.
+        if inner.shall_last() != lasted
             && let Err(error) = self.renew(inner)
         {
             inner.trial = Some(trial);
             return Err(error);
         }
         inner.note_confirmed();
+        // Those that came meanwhile were not taken.
+        self.feeds_wanted.notify_one();
         info!("confirmed: what is in force stays");
         Ok(Done::default())
     }
@@ -176,6 +199,7 @@ impl Agent {
         inner.look_for_administrators();
         drop(inner);
         self.feeds_changed.notify_one();
+        self.feeds_wanted.notify_one();
         supervisor::ready(&self.summary());
         false
     }
@@ -195,7 +219,8 @@ impl Agent {
             inner.trial = Some(Trial::again(BackTo { configured, ends }));
             return;
         };
-        match self.put_in_force(inner, *before) {
+        let lasts = before.config.on_stop == OnStop::Keep;
+        match self.put_in_force(inner, *before, lasts) {
             Ok(_) => {
                 warn!("nobody confirmed the configuration: the one of before is in force again");
             }

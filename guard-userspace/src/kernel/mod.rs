@@ -205,15 +205,21 @@ impl Kernel {
         Ok(())
     }
 
+    /// Where this one tells what it sees, if the names of what it tells of are others than those of the
+    /// kernel side before it: then its events have a ring of their own.
+    pub fn voice_after(&mut self, before: &Self) -> Result<Option<RingBuf<MapData>>> {
+        let is_other = before.plan.labels != self.plan.labels;
+        is_other.then(|| self.take_events()).transpose()
+    }
+
     /// Takes over the counts of the kernel side before this one, which counts nothing any more, as far
-    /// as they have other places here. What this one tells of has other names then: its events have a
-    /// ring of their own, which comes back.
-    pub fn settle_after(&mut self, before: &Self) -> Result<Option<RingBuf<MapData>>> {
+    /// as they have other places here.
+    pub fn settle_after(&mut self, before: &Self) {
         let (Some(old), Some(new)) = (&before.generation, &self.generation) else {
-            return Ok(None);
+            return;
         };
         if before.plan.labels == self.plan.labels {
-            return Ok(None);
+            return;
         }
         let mut carried = before.counters.carried().clone();
         if let Err(error) = carried.add_left(old.folder(), &before.plan.labels, new) {
@@ -221,7 +227,6 @@ impl Kernel {
             warn!(error, "some of what was counted before cannot be read");
         }
         self.counters.carry(carried);
-        self.take_events().map(Some)
     }
 
     /// Writes down for the next agent what it needs to go on with the maps of this one. Where

@@ -133,6 +133,17 @@ impl Machine {
     }
 }
 
+/// The commit that is checked out, and whether something but its documents is other than there. Nothing
+/// where there is no repository.
+fn commit() -> String {
+    let Ok(commit) = command::run("git describe --always --exclude=*") else {
+        return String::new();
+    };
+    let is_clean = command::run("git diff --quiet HEAD -- . :!docs").is_ok();
+    let more = if is_clean { "" } else { "-dirty" };
+    format!("{}{more}", commit.trim())
+}
+
 fn memory_mib() -> Result<u64> {
     let total = field("/proc/meminfo", "MemTotal")?;
     let kibibytes: u64 = total.trim_end_matches(" kB").parse()?;
@@ -165,10 +176,7 @@ impl Recorder {
             report: Report {
                 bench: bench.to_owned(),
                 machine: Machine::this()?,
-                commit: command::run("git describe --always --dirty --exclude=*")
-                    .unwrap_or_default()
-                    .trim()
-                    .to_owned(),
+                commit: commit(),
                 seconds: 0.0,
                 method: BTreeMap::new(),
                 counted: BTreeMap::new(),

@@ -27,9 +27,9 @@ const PLACES: [usize; 2] = [128, 32];
 const ECHO_PORT: u16 = 4_000;
 /// Requests that have to be answered meanwhile.
 const ROUNDS: usize = 20;
-/// The median of others' requests is to be well below what Prometheus waits for by default, 10 s, on a
-/// busy machine too.
-const BEARABLE: Duration = Duration::from_secs(2);
+/// What the clients themselves, who share the machine, may cost the median of others' requests beside
+/// five times what it is without them.
+const SLACK: Duration = Duration::from_millis(50);
 
 /// Connections to `listen` over which nothing is ever said.
 fn idle_clients(stage: &Stage, count: usize) -> Result<Vec<TcpStream>> {
@@ -131,10 +131,17 @@ fn a_thousand_slow_clients_change_nothing() -> Result<()> {
         stop.store(true, Ordering::Relaxed);
         let closed = slow.join().expect("they do not panic")?;
         let answered = asked?;
-        Answered::report("alone", alone);
+        let alone = Answered::report("alone", alone);
         let meanwhile = Answered::report("meanwhile", answered);
-        assert!(meanwhile.scrape < BEARABLE, "{meanwhile:?}");
-        assert!(meanwhile.status < BEARABLE, "{meanwhile:?}");
+        for (alone, meanwhile) in [
+            (alone.scrape, meanwhile.scrape),
+            (alone.status, meanwhile.status),
+        ] {
+            assert!(
+                meanwhile < alone * 5 + SLACK,
+                "{meanwhile:?} after {alone:?}"
+            );
+        }
         Ok(closed)
     })?;
     assert!(closed > 100, "they were cut off: {closed}");

@@ -287,3 +287,86 @@ fn a_list_that_grows_suddenly_waits_for_the_operator() -> Result<()> {
     agent.stop()?;
     Ok(())
 }
+
+/// The beginning of a configuration that is taken when somebody asks, and ends with a feed.
+fn asked_for(more: &str) -> String {
+    let url = https("files/list");
+    format!("watch = false\n{more}\n[[feed]]\nname = \"a\"\nurl = \"{url}\"\nrefresh = \"10s\"\n")
+}
+
+/// What the agent would do with packets of a listed source.
+fn explained(agent: &Agent) -> Result<String> {
+    cli(agent, &["explain", &OTHER.to_string()])
+}
+
+#[test]
+fn a_list_that_is_fetched_puts_nothing_else_in_force() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let nginx = serve(&stage)?;
+    nginx.publish("list", b"192.0.2.1\n")?;
+    let path = folder.join("guard.toml");
+    fs::write(&path, asked_for(""))?;
+    let file = path.to_string_lossy().into_owned();
+    let flags = ["--iface", INTERFACE, "--config", &file];
+    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    wait_for_entries(&agent, "a", 1)?;
+    // Somebody has written it, and has not asked for it yet.
+    let denying = asked_for(&format!("[[deny]]\ncidr = \"{OTHER}\"\n"));
+    for (text, list, entries) in [
+        (&*denying, "192.0.2.1\n192.0.2.2\n", 2),
+        (
+            "this is no configuration",
+            "192.0.2.1\n192.0.2.2\n192.0.2.3\n",
+            3,
+        ),
+    ] {
+        fs::write(&path, text)?;
+        nginx.publish("list", list.as_bytes())?;
+        wait_for_entries(&agent, "a", entries)?;
+        assert!(
+            !explained(&agent)?.contains("deny"),
+            "nobody asked for that"
+        );
+        assert!(feed(&agent, "a")?["error"].is_null());
+    }
+    // Nor does it say anything of what was asked for.
+    let refused = agent.cli(&["reload"])?;
+    assert_eq!(refused.status.code(), Some(2));
+    nginx.publish("list", b"192.0.2.1\n")?;
+    wait_for_entries(&agent, "a", 1)?;
+    let metrics = agent.metrics()?;
+    assert_eq!(metrics.count("guard_config_last_reload_successful", &[]), 0);
+    // What it was before can be gone back to still.
+    fs::write(&path, &denying)?;
+    cli(&agent, &["reload", "--confirm", "1s"])?;
+    assert!(explained(&agent)?.contains("deny"));
+    wait_until(|| Ok(agent.status()?["trial_until"].is_null()))?;
+    // What nobody confirmed does not hold up lists.
+    nginx.publish("list", b"192.0.2.1\n192.0.2.2\n")?;
+    wait_for_entries(&agent, "a", 2)?;
+    assert!(!explained(&agent)?.contains("deny"));
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_list_that_comes_during_a_trial_is_taken_after_it() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let nginx = serve(&stage)?;
+    nginx.publish("list", format!("{OTHER}\n").as_bytes())?;
+    let path = folder.join("guard.toml");
+    fs::write(&path, "watch = false\n")?;
+    let file = path.to_string_lossy().into_owned();
+    let flags = ["--iface", INTERFACE, "--config", &file];
+    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    fs::write(&path, asked_for(""))?;
+    cli(&agent, &["reload", "--confirm", "1m"])?;
+    let error = || Ok::<_, anyhow::Error>(feed(&agent, "a")?["error"].to_string());
+    wait_until(|| Ok(error()?.contains("on trial")))?;
+    assert_eq!(feed(&agent, "a")?["entries"], 0);
+    cli(&agent, &["confirm"])?;
+    wait_for_entries(&agent, "a", 1)?;
+    assert!(explained(&agent)?.contains("feed"));
+    agent.stop()?;
+    Ok(())
+}

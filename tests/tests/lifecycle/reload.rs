@@ -15,6 +15,7 @@ use lab::{
     agent::{Agent, Folder},
     counters::SourceCounter,
     flood::Flood,
+    link::Cable,
     stage::{CLIENT, INTERFACE, SERVER, Stage},
 };
 use nix::sys::signal::Signal;
@@ -24,6 +25,9 @@ use crate::{FLAGS, PATIENCE};
 /// After this long without an answer there is none.
 const SILENCE: Duration = Duration::from_millis(500);
 
+/// Another interface of the host, which is configured or not.
+const SPARE: &str = "spare0";
+
 /// The `number`th of many configurations that all deny the source of the flood.
 fn configuration(number: usize) -> String {
     let denied = [
@@ -32,7 +36,11 @@ fn configuration(number: usize) -> String {
         "203.0.113.0/25",
         "203.0.113.7/32",
     ];
-    let mut text = format!("[[deny]]\ncidr = \"{}\"\n", denied[number % denied.len()]);
+    let interfaces = [&[INTERFACE][..], &[SPARE, INTERFACE]][number % 2];
+    let mut text = format!(
+        "interfaces = {interfaces:?}\n[[deny]]\ncidr = \"{}\"\n",
+        denied[number % denied.len()]
+    );
     for other in 0..number % 3 * 50 {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "[[deny]]\ncidr = \"198.18.{other}.0/24\"");
@@ -67,9 +75,10 @@ fn a_reload_under_flood_lets_nothing_through() -> Result<()> {
     let (stage, folder) = (Stage::new()?, Folder::new()?);
     let file = folder.join("guard.toml");
     fs::write(&file, configuration(0))?;
-    let flags = ["--iface", INTERFACE, "--config", &file.to_string_lossy()].map(str::to_owned);
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let agent = Agent::start_in(stage.host(), folder, &flags)?;
+    let (client, host) = (stage.client.namespace(), stage.host());
+    let _spare = Cable::new((client, SPARE), (host, SPARE)).lay()?;
+    let name = file.to_string_lossy().into_owned();
+    let agent = Agent::start_in(host, folder, &["--config", &name])?;
     let arrived = SourceCounter::attach(&stage.server)?;
 
     let flooder = Ipv4Addr::new(203, 0, 113, 7);

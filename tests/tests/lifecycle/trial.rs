@@ -12,6 +12,7 @@ use nix::sys::signal::Signal;
 use crate::{
     FLAGS, PATIENCE,
     reload::{cli, reaches, wait_until},
+    state::fill,
 };
 
 fn flags_with(file: &str) -> [&str; 4] {
@@ -229,6 +230,99 @@ fn a_reload_on_trial_is_undone_by_the_next_start_where_its_agent_is_killed() -> 
     assert!(!reaches(&stage)?);
     fs::write(&path, "on_stop = \"detach\"")?;
     cli(&agent, &["reload"])?;
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn what_is_confirmed_without_room_is_written_down_when_there_is_some() -> Result<()> {
+    let (stage, mut folder) = (Stage::new()?, Folder::new()?);
+    folder.limit_state(256)?;
+    let path = folder.join("guard.toml");
+    let keep = "on_stop = \"keep\"\nwatch = false\n";
+    fs::write(&path, keep)?;
+    let file = path.to_string_lossy().into_owned();
+    let mut agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    fs::write(&path, format!("{keep}[[deny]]\ncidr = \"{CLIENT}\"\n"))?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    let kept = agent.folder().state();
+    let noted = || fs::read_to_string(kept.join("configuration.json"));
+    fill(&kept)?;
+    cli(&agent, &["confirm"])?;
+    assert!(noted()?.contains("\"unconfirmed\": {"), "there is no room");
+    let said = agent
+        .log()
+        .text()
+        .contains("which configuration is confirmed cannot be");
+    assert!(said, "{}", agent.log().text());
+    fs::remove_file(kept.join("filler"))?;
+    wait_until(|| Ok(noted()?.contains("\"unconfirmed\": null")))?;
+    agent.server().signal(Signal::SIGKILL)?;
+    let folder = agent.wait(PATIENCE)?.folder;
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    assert!(!reaches(&stage)?, "it was confirmed");
+    fs::write(&path, "on_stop = \"detach\"")?;
+    cli(&agent, &["reload"])?;
+    agent.stop()?;
+    Ok(())
+}
+
+#[test]
+fn what_was_to_outlive_the_agent_does_while_something_else_is_on_trial() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let path = folder.join("guard.toml");
+    let keeping = format!("watch = false\n{}", denying());
+    let file = path.to_string_lossy().into_owned();
+    fs::write(&path, &keeping)?;
+    let start = |folder, flags: &[&str]| {
+        let flags = [&flags_with(&file)[..], flags].concat();
+        Agent::start_in(stage.host(), folder, &flags)
+    };
+    let kill = |mut agent: Agent| -> Result<Folder> {
+        agent.server().signal(Signal::SIGKILL)?;
+        Ok(agent.wait(PATIENCE)?.folder)
+    };
+    let agent = start(folder, &[])?;
+    fs::write(&path, keeping.replace("keep", "detach"))?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    let folder = kill(agent)?;
+    assert!(
+        !reaches(&stage)?,
+        "nobody has confirmed that it ends with the agent"
+    );
+    let folder = kill(start(folder, &["--confirm", "1h"])?)?;
+    assert!(!reaches(&stage)?, "nor here");
+    let agent = start(folder, &["--confirm", "1h"])?;
+    cli(&agent, &["confirm"])?;
+    let folder = kill(agent)?;
+    wait_until(|| Ok(stage.server.xdp()?.is_none()))?;
+    // The other way round: what is tried does not stay where nothing was to stay.
+    let agent = start(folder, &[])?;
+    fs::write(&path, &keeping)?;
+    cli(&agent, &["reload", "--confirm", "1h"])?;
+    let folder = kill(agent)?;
+    wait_until(|| Ok(stage.server.xdp()?.is_none()))?;
+    fs::write(&path, "on_stop = \"detach\"")?;
+    start(folder, &[])?.stop()?;
+    Ok(())
+}
+
+#[test]
+fn a_named_file_that_was_tried_is_noticed_when_it_is_mended() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let (path, list) = (folder.join("guard.toml"), folder.join("list"));
+    fs::write(&list, "198.51.100.1\n")?;
+    fs::write(&path, "[[feed]]\nname = \"list\"\nfile = \"list\"\n")?;
+    let file = path.to_string_lossy().into_owned();
+    let agent = Agent::start_in(stage.host(), folder, &flags_with(&file))?;
+    fs::write(&list, format!("198.51.100.1\n{CLIENT}\n"))?;
+    cli(&agent, &["reload", "--confirm", "2s"])?;
+    assert!(!reaches(&stage)?);
+    wait_until(|| reaches(&stage))?;
+    let entries = || Ok::<_, anyhow::Error>(agent.status()?["feeds"][0]["entries"].clone());
+    assert_eq!(entries()?, 1);
+    fs::write(&list, "198.51.100.1\n198.51.100.2\n198.51.100.3\n")?;
+    wait_until(|| Ok(entries()? == 3))?;
     agent.stop()?;
     Ok(())
 }

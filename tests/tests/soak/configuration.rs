@@ -40,7 +40,8 @@ const BAD: [&str; 4] = [
     "\u{0}\u{1b}[31m",
 ];
 
-/// The `number`th of many: lists of other lengths, and tables that are there or not.
+/// The `number`th of many: lists of other lengths, tables that are there or not, and services that come
+/// and go.
 pub(crate) fn good(number: usize) -> String {
     let mut text = COMMON.to_owned();
     for other in 0..number % 5 * 60 {
@@ -54,6 +55,11 @@ pub(crate) fn good(number: usize) -> String {
     }
     if number.is_multiple_of(3) {
         text += "[limits.aggregate]\npackets = \"900k/s\"\n";
+    }
+    for service in 0..number % 4 {
+        let name = number % 3 + service;
+        let port = 7_000 + service;
+        let _ = writeln!(text, "[[service]]\nname = \"s{name}\"\nports = [{port}]");
     }
     text
 }

@@ -6,7 +6,7 @@ use lab::bench::report::{Figure, Report, Summary, number};
 
 use crate::{
     compare::machine,
-    notes::Notes,
+    notes::{AIMS, Notes},
     rank::{are_alike, beats, takes_part},
     stored::Bench,
     table::{Table, tables},
@@ -37,6 +37,9 @@ pub(crate) fn document(
     plot: &dyn Fn(&Report, &Table<'_>) -> Option<String>,
 ) -> String {
     let mut text = HEAD.to_owned();
+    if let Some(aims) = notes.of(AIMS) {
+        let _ = write!(text, "## {AIMS}\n\n{aims}\n\n");
+    }
     for (bench, report) in stored {
         let _ = write!(text, "## {}\n\n", bench.title);
         let Some(report) = report else {
@@ -231,7 +234,11 @@ mod tests {
         let figures = vec![figure("a", "guard", &[2.0]), figure("a", "nft", &[1.0])];
         let report = report("micro", figures);
         let folder = tempfile::tempdir().expect("a folder");
-        std::fs::write(folder.path().join("notes.md"), "## T\nBecause.\n").expect("notes");
+        std::fs::write(
+            folder.path().join("notes.md"),
+            "## T\nBecause.\n\n## What was aimed at\n\nMuch.\n",
+        )
+        .expect("notes");
         let notes = Notes::read(folder.path()).expect("notes");
         let stored = [(&BENCHES[0], Some(&report)), (&BENCHES[1], None)];
         let text = document(&stored, &notes, &|_, _| Some("bench/t.svg".to_owned()));
@@ -239,6 +246,7 @@ mod tests {
         for part in [
             "# Benchmarks\n",
             "NOT a network card",
+            "## What was aimed at\n\nMuch.\n\n",
             "## The packet path\n",
             "By `cargo xtask bench micro` of 1a2b3c4, in 1 min 15 s, on: Abacus 1, 2 cores, 2048 MiB of memory, Linux 6.1.0.",
             "### T\n\nCounted by hand.\n\n| ns | guard | nft |\n",

@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
+/// The section that is of no table: what was aimed at, and what was reached of it.
+pub(crate) const AIMS: &str = "What was aimed at";
+
 /// Texts by the title of their table.
 #[derive(Debug, Default)]
 pub(crate) struct Notes(BTreeMap<String, String>);
@@ -47,7 +50,7 @@ impl Notes {
     /// # Errors
     /// There is such a note: its table has another title now, or was not measured.
     pub(crate) fn check(&self, titles: &[&str]) -> Result<()> {
-        let is_known = |note: &str| titles.iter().any(|title| title.trim() == note);
+        let is_known = |note: &str| note == AIMS || titles.iter().any(|title| title.trim() == note);
         let unknown: Vec<_> = self.0.keys().filter(|note| !is_known(note)).collect();
         if unknown.is_empty() {
             return Ok(());
@@ -68,6 +71,8 @@ mod tests {
         assert_eq!(notes.of("C"), Some("Three."));
         assert_eq!(notes.of("Notes"), None);
         notes.check(&["A b", "C", "D"]).expect("known");
+        let aims = Notes::parse("## What was aimed at\nMuch.").expect("notes");
+        aims.check(&[]).expect("of no table");
         let error = notes.check(&["A b"]).expect_err("unknown");
         assert!(
             error.to_string().ends_with(r#"do not exist: ["C"]"#),
