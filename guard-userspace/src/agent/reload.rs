@@ -21,7 +21,6 @@ use super::{
     fetching,
     interfaces::Shall,
     state::{Agent, Inner, Rules},
-    time::Moment,
     trial::{self, Earlier},
     warnings,
     watch::Stamps,
@@ -474,23 +473,6 @@ impl Inner {
         );
         interface::pick(existing, &self.interfaces.new_ones(names))?;
         Ok(())
-    }
-
-    /// Keeps what was given a time to that time, when somebody has set the clock.
-    pub(super) fn follow_clock(&mut self) {
-        let moment = Moment::now();
-        let set = moment.set_since(mem::replace(&mut self.moment, moment));
-        let Some(seconds) = set else { return };
-        warn!(
-            seconds,
-            "the clock was set: bans, and entries given a time, last as long as they were to"
-        );
-        self.rules.over.book.shift(seconds);
-        self.rules.over.bans.shift(seconds);
-        if let Err(error) = self.save_book() {
-            let error = format!("{error:#}");
-            warn!(error, "a restart would go by the old time of the entries");
-        }
     }
 }
 

@@ -3,9 +3,15 @@
 //! What is to last for a time, such as a ban, lasts for that time and not until a date: when the
 //! clock is set, its end is set too. Entries of the configuration name a date and keep it.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    mem,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use nix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+use super::state::Inner;
 
 /// A clock that goes off by more than this at once was set; by less, it was put right.
 const SET: u64 = 60;
@@ -38,6 +44,25 @@ impl Moment {
         let ahead = i128::from(self.wall) - expected;
         let was_set = ahead.unsigned_abs() > u128::from(SET);
         was_set.then(|| i64::try_from(ahead).unwrap_or(i64::MAX))
+    }
+}
+
+impl Inner {
+    /// Keeps what was given a time to that time, when somebody has set the clock.
+    pub(super) fn follow_clock(&mut self) {
+        let moment = Moment::now();
+        let set = moment.set_since(mem::replace(&mut self.moment, moment));
+        let Some(seconds) = set else { return };
+        warn!(
+            seconds,
+            "the clock was set: bans, and entries given a time, last as long as they were to"
+        );
+        self.rules.over.book.shift(seconds);
+        self.rules.over.bans.shift(seconds);
+        if let Err(error) = self.save_book() {
+            let error = format!("{error:#}");
+            warn!(error, "a restart would go by the old time of the entries");
+        }
     }
 }
 

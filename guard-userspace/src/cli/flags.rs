@@ -143,7 +143,7 @@ pub struct RunFlags {
     )]
     pub log_format: LogFormat,
 
-    /// Detach and end again unless `guard confirm` comes within this time, like 60s
+    /// Undo everything and end again unless `guard confirm` comes within this time, like 60s
     #[arg(long, value_name = "DURATION", env = "GUARD_CONFIRM", value_parser = units::trial)]
     pub confirm: Option<Duration>,
 }
