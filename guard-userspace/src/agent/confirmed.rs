@@ -39,13 +39,8 @@ impl Text {
         })
     }
 
-    /// The file as it was.
-    pub(super) fn source(&self) -> Source {
-        Source::new(&self.file, &self.text)
-    }
-
     fn configured(self, flags: &RunFlags) -> Result<Configured, ConfigErrors> {
-        let mut config = self.source().resolve_to_run(flags)?;
+        let mut config = Source::new(&self.file, &self.text).resolve_to_run(flags)?;
         fetching::mend_copies(&mut config, None);
         Ok(Configured::new(config, Some(self)))
     }

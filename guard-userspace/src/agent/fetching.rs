@@ -15,7 +15,11 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{book, reload::Cause, state::Agent};
+use super::{
+    book,
+    reload::Configured,
+    state::{Agent, Rules},
+};
 use crate::{
     config::{Config, Feed},
     feeds::{self, Copies, Due, Fetched, Order},
@@ -103,6 +107,7 @@ pub(super) fn mend_copies(config: &mut Config, old: Option<&Config>) {
         let old = old.and_then(|old| old.feeds.iter().find(|old| old.name == feed.name));
         if let Some(old) = old {
             feed.listed = old.listed;
+            feed.all = Arc::clone(&old.all);
             feed.nets = Arc::clone(&old.nets);
         }
     }
@@ -233,6 +238,7 @@ impl Agent {
     /// Puts a list in force that was fetched, or holds it back.
     fn take_new(&self, order: &Order, draft: &Path, entries: usize) -> Result<()> {
         let name = &order.name;
+        self.lock().demand_no_trial()?;
         let listed = self.listed(name).context("the feed was removed")?;
         if feeds::grows_suddenly(listed, entries) {
             std::fs::rename(draft, order.copies.held(name)).context("holding the list back")?;
@@ -246,7 +252,7 @@ impl Agent {
     /// Puts a list in force; what hinders that leaves the old one.
     fn swap_list(&self, copies: &Copies, name: &str, list: &Path) -> Result<()> {
         let swapped = copies.swap_in(name, list).context("replacing the copy");
-        let taken = swapped.and_then(|()| self.reload(Cause::Fetched).map(drop));
+        let taken = swapped.and_then(|()| self.put_copy_in_force(name));
         let settled = match &taken {
             Ok(()) => copies.settle(name),
             Err(_) => copies.swap_back(name),
@@ -255,6 +261,30 @@ impl Agent {
             warn!(feed = name, %error, "the copies of a list");
         }
         taken
+    }
+
+    /// Puts the copy of a list in force, and nothing else that may have changed: nobody has asked for
+    /// that.
+    fn put_copy_in_force(&self, name: &str) -> Result<()> {
+        let inner = &mut *self.lock();
+        inner.demand_no_trial()?;
+        let Rules { config, text, over } = &inner.rules;
+        let next = Configured {
+            config: config.with_copy_of(name).map_err(|error| anyhow!(error))?,
+            ending: over.ending.clone(),
+            text: text.clone(),
+        };
+        if next.config == *config {
+            return Ok(());
+        }
+        let lasts = inner.shall_last();
+        self.put_in_force(inner, next, lasts)
+            .map_err(|(_, error)| error)?;
+        if let Some(earlier) = &mut inner.earlier {
+            earlier.follow(name);
+        }
+        inner.look_for_administrators();
+        Ok(())
     }
 
     fn listed(&self, name: &str) -> Option<usize> {
@@ -318,6 +348,7 @@ mod tests {
             everyone: false,
             listed,
             fault: None,
+            all: Arc::default(),
             nets: Arc::default(),
         }
     }

@@ -119,8 +119,6 @@ pub(super) enum Cause {
     Asked(Reload),
     /// A file has changed.
     Changed,
-    /// A list was fetched.
-    Fetched,
 }
 
 impl Cause {
@@ -303,10 +301,8 @@ impl Agent {
         supervisor::reloading();
         let done = self.reload_now(cause);
         supervisor::ready(&match &done {
-            Err(_) if cause != Cause::Fetched => {
-                format!("{}; the last configuration was refused", self.summary())
-            }
-            _ => self.summary(),
+            Ok(_) => self.summary(),
+            Err(_) => format!("{}; the last configuration was refused", self.summary()),
         });
         done
     }
@@ -314,21 +310,14 @@ impl Agent {
     fn reload_now(&self, cause: Cause) -> Result<Done> {
         let started = Instant::now();
         let mut inner = self.lock();
-        if inner.trial.is_some() {
-            // A change is noticed again when the trial is over, and a list is fetched again.
-            ensure!(
-                cause == Cause::Changed,
-                "what is in force is on trial: `guard confirm` it, or wait until it is undone"
-            );
+        if inner.trial.is_some() && cause == Cause::Changed {
+            // It is noticed again when the trial is over.
             return Ok(Done::default());
         }
+        inner.demand_no_trial()?;
         // Before anything is read: what changes meanwhile counts as new.
         let read = Stamps::of(self.flags.config.as_deref());
         let done = self.try_reload(&mut inner, cause);
-        if cause == Cause::Fetched {
-            // The file has no part in it.
-            return done.map(|_| Done::default());
-        }
         inner.read = read;
         inner.note_outcome(&done, cause, started);
         done?;
@@ -356,14 +345,8 @@ impl Agent {
         done
     }
 
-    /// Reads the file; for a list that was fetched, the text that is in force: nobody has asked for
-    /// more.
-    fn read(&self, inner: &Inner, cause: Cause) -> Result<(Config, Option<Text>), ConfigErrors> {
-        let in_force = inner.rules.text.as_ref();
-        let source = match in_force.filter(|_| cause == Cause::Fetched) {
-            Some(text) => text.source(),
-            None => Source::open(self.flags.config.as_deref())?,
-        };
+    fn read(&self) -> Result<(Config, Option<Text>), ConfigErrors> {
+        let source = Source::open(self.flags.config.as_deref())?;
         let text = Text::of(&source, &self.flags);
         Ok((source.resolve_to_run(&self.flags)?, text))
     }
@@ -375,7 +358,7 @@ impl Agent {
             return Ok(Outcome::Same);
         }
         let (mut config, text) = self
-            .read(inner, cause)
+            .read()
             .map_err(|errors| anyhow!("{}", errors.render(Style::Plain).trim_end().to_owned()))?;
         let old = &inner.rules.config;
         fetching::mend_copies(&mut config, Some(old));
@@ -387,10 +370,8 @@ impl Agent {
         let next = Configured::new(config, text);
         let is_same = next.config == *old && next.ending == inner.rules.over.ending;
         if is_same && !matches!(cause, Cause::Asked(_)) {
-            if cause == Cause::Changed {
-                inner.rules.text = next.text;
-                inner.note_confirmed();
-            }
+            inner.rules.text = next.text;
+            inner.note_confirmed();
             return Ok(Outcome::Same);
         }
         let earlier = inner.earlier.as_ref().filter(|_| is_same);
@@ -404,9 +385,6 @@ impl Agent {
         let before = self
             .put_in_force(inner, next, on_stop == OnStop::Keep)
             .map_err(|(_, error)| error)?;
-        if cause == Cause::Fetched {
-            return Ok(Outcome::Taken);
-        }
         if !is_same {
             inner.earlier = Some(Earlier::new(before));
         }

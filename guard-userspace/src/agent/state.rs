@@ -208,7 +208,7 @@ impl Agent {
         let inner = &mut *self.lock();
         inner.has_ended = true;
         let can_last = inner.kernel.place().is_some_and(Place::is_lasting);
-        let keep = inner.rules.config.on_stop == OnStop::Keep && !inner.is_start_on_trial();
+        let keep = inner.shall_last() && !inner.is_start_on_trial();
         if keep && can_last {
             inner.kernel.leave();
             inner.interfaces.leave();

@@ -14,6 +14,7 @@ use crate::{
     config::OnStop,
     control::{Bypass, LONGEST_BYPASS, LONGEST_TRIAL},
     entries::Done,
+    kernel::Place,
     supervisor,
 };
 
@@ -79,6 +80,13 @@ impl Earlier {
         self.until.elapsed() < RECENT
     }
 
+    /// Takes a list along that was fetched since then, if it had it.
+    pub(super) fn follow(&mut self, feed: &str) {
+        if let Ok(config) = self.configured.config.with_copy_of(feed) {
+            self.configured.config = config;
+        }
+    }
+
     pub(super) fn on_stop(&self) -> OnStop {
         self.configured.config.on_stop
     }
@@ -88,6 +96,15 @@ impl Inner {
     /// Whether it is not confirmed yet that there shall be an agent.
     pub(super) fn is_start_on_trial(&self) -> bool {
         self.trial.as_ref().is_some_and(|trial| trial.back_to.ends)
+    }
+
+    /// Refuses what a trial would have to undo.
+    pub(super) fn demand_no_trial(&self) -> Result<()> {
+        ensure!(
+            self.trial.is_none(),
+            "what is in force is on trial: `guard confirm` it, or wait until it is undone"
+        );
+        Ok(())
     }
 
     /// Whether the programs shall outlive the agent. While something is on trial, that is as it was
@@ -170,8 +187,10 @@ impl Agent {
         let Some(trial) = inner.trial.take() else {
             bail!("nothing is on trial: what is in force stays");
         };
-        // Only now it may outlive the agent, or not.
-        if inner.shall_last() != lasted
+        // Only now it may outlive the agent, or not, where anything can.
+        let can_last = inner.kernel.place().is_some_and(Place::is_lasting);
+        if can_last
+            && inner.shall_last() != lasted
             && let Err(error) = self.renew(inner)
         {
             inner.trial = Some(trial);

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::problem::Problem;
 use super::schema::{FEED, Located, Section, Span, Walk};
 use super::units;
-use super::{Download, Entry, Feed, FeedUrl, MAX_FEEDS};
+use super::{Config, Download, Entry, Feed, FeedUrl, MAX_FEEDS};
 use super::{files, list};
 use crate::kernel::{MAX_ADDRESSES, MAX_PREFIXES};
 
@@ -91,6 +91,7 @@ impl RawFeed {
             everyone: self.everyone,
             listed: 0,
             fault: None,
+            all: Arc::default(),
             nets: Arc::default(),
         };
         match (file, url) {
@@ -149,7 +150,8 @@ fn read_list(feed: &Feed, span: &Span, problems: &mut Vec<Problem>) -> Option<Ve
 impl Feed {
     fn fill(&mut self, nets: Vec<IpNet>) {
         self.listed = nets.len();
-        self.nets = nets.into();
+        self.all = nets.into();
+        self.nets = Arc::clone(&self.all);
     }
 
     /// Takes what was fetched, if it was. What has become of the copy is no fault of the
@@ -175,7 +177,7 @@ fn problem(file: &Path, span: &Span, wrong: list::Wrong) -> Problem {
     Problem::at(span.clone(), message, wrong.invalid.help)
 }
 
-/// Reads what the feeds name. What an earlier one lists is left out of the later ones.
+/// Reads what the feeds name.
 pub(super) fn load(
     raw: Vec<RawFeed>,
     places: &Places<'_>,
@@ -183,19 +185,46 @@ pub(super) fn load(
 ) -> Vec<Feed> {
     let mut feeds: Vec<Feed> = Vec::with_capacity(raw.len());
     for raw in raw {
-        let Some(mut feed) = raw.load(places, problems) else {
-            continue;
-        };
-        if !feeds.is_empty() {
-            let mut nets = feed.nets.to_vec();
-            for earlier in &feeds {
-                leave_out(&mut nets, &earlier.nets);
-            }
-            feed.nets = nets.into();
-        }
-        feeds.push(feed);
+        feeds.extend(raw.load(places, problems));
     }
+    share_out(&mut feeds);
     feeds
+}
+
+/// Leaves out of each feed what an earlier one lists.
+fn share_out(feeds: &mut [Feed]) {
+    for position in 0..feeds.len() {
+        let (earlier, feed) = feeds.split_at_mut(position);
+        let Some(feed) = feed.first_mut() else { return };
+        let mut nets = feed.all.to_vec();
+        for earlier in earlier {
+            leave_out(&mut nets, &earlier.nets);
+        }
+        feed.nets = if nets.len() == feed.all.len() {
+            Arc::clone(&feed.all)
+        } else {
+            nets.into()
+        };
+    }
+}
+
+/// What [`Config::with_copy_of`] says.
+pub(super) fn with_copy_of(config: &Config, name: &str) -> Result<Config, String> {
+    let mut config = config.clone();
+    let is_it = |feed: &&mut Feed| feed.name == name && feed.download.is_some();
+    let feed = config.feeds.iter_mut().find(is_it);
+    let feed = feed.ok_or("the feed was removed")?;
+    feed.load_copy();
+    if let Some(fault) = feed.fault.take() {
+        return Err(fault);
+    }
+    share_out(&mut config.feeds);
+    let mut problems = Vec::new();
+    refuse_too_many((&config.feeds, &config.allow, &config.deny), &mut problems);
+    match problems.first() {
+        Some(problem) => Err(problem.message.clone()),
+        None => Ok(config),
+    }
 }
 
 /// Takes out what `others` has too. Both are in ascending order.

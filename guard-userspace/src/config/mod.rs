@@ -126,6 +126,15 @@ impl Config {
         resolve::for_replay(file)
     }
 
+    /// This one with the copy of a list as it is now, and nothing else that may have changed.
+    ///
+    /// # Errors
+    /// There is no such list to be fetched, its copy cannot be used, or the lists have no room together:
+    /// a sentence.
+    pub(crate) fn with_copy_of(&self, feed: &str) -> Result<Self, String> {
+        feeds::with_copy_of(self, feed)
+    }
+
     /// Reads a configuration from `text`, called `name` in what goes wrong. Files that it names are
     /// looked for as if it lay there.
     ///
@@ -540,7 +549,10 @@ pub struct Feed {
     /// Why the copy of what was fetched cannot be used, when it cannot.
     #[serde(skip)]
     pub fault: Option<String>,
-    /// Its networks in ascending order, each once, without those of earlier feeds.
+    /// All of its networks, in ascending order, each once.
+    #[serde(skip)]
+    pub all: Arc<[IpNet]>,
+    /// Those of them that are in no earlier feed.
     #[serde(rename = "entries", serialize_with = "length")]
     pub nets: Arc<[IpNet]>,
 }

@@ -370,3 +370,38 @@ fn a_list_that_comes_during_a_trial_is_taken_after_it() -> Result<()> {
     agent.stop()?;
     Ok(())
 }
+
+#[test]
+fn a_list_that_is_fetched_brings_no_other_file_along() -> Result<()> {
+    let (stage, folder) = (Stage::new()?, Folder::new()?);
+    let nginx = serve(&stage)?;
+    nginx.publish("list", b"192.0.2.1\n")?;
+    let (path, own) = (folder.join("guard.toml"), folder.join("own"));
+    fs::write(&own, "192.0.2.1\n192.0.2.9\n")?;
+    let named = "[[feed]]\nname = \"own\"\nfile = \"own\"\n";
+    fs::write(&path, format!("{}{named}", asked_for("")))?;
+    let file = path.to_string_lossy().into_owned();
+    let flags = ["--iface", INTERFACE, "--config", &file];
+    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    wait_for_entries(&agent, "a", 1)?;
+    let in_force = || Ok::<_, anyhow::Error>(agent.status()?["rules"][2]["in_force"].clone());
+    assert_eq!(in_force()?, 2, "what both list counts once");
+    // Tried, and not confirmed.
+    fs::write(&own, format!("192.0.2.1\n192.0.2.9\n{OTHER}\n"))?;
+    cli(&agent, &["reload", "--confirm", "1s"])?;
+    assert!(explained(&agent)?.contains("feed"));
+    wait_until(|| Ok(agent.status()?["trial_until"].is_null()))?;
+    assert!(!explained(&agent)?.contains("feed"));
+    // What the first listed alone before is the second's now.
+    nginx.publish("list", b"192.0.2.2\n192.0.2.3\n")?;
+    wait_for_entries(&agent, "a", 2)?;
+    assert!(
+        !explained(&agent)?.contains("feed"),
+        "nobody confirmed that"
+    );
+    assert_eq!(feed(&agent, "own")?["entries"], 2);
+    assert_eq!(in_force()?, 4);
+    assert!(cli(&agent, &["explain", "192.0.2.1"])?.contains("own"));
+    agent.stop()?;
+    Ok(())
+}

@@ -235,6 +235,7 @@ fn more_than_the_tables_hold_is_refused_with_both_numbers() {
         download: None,
         everyone: false,
         listed: nets.len(),
+        all: nets.clone().into(),
         fault: None,
         nets: nets.into(),
     };
