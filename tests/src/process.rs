@@ -20,8 +20,9 @@ use crate::{Namespace, command};
 
 /// How long a server may take to be ready.
 const START_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long a server may take to end when asked, before it is killed.
-const STOP_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a server may take to end when asked, before it is killed: an agent on trial loads another
+/// kernel side first, which takes seconds in an emulated machine.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at a server.
 const POLL: Duration = Duration::from_millis(10);
 
