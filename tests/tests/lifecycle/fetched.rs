@@ -1,7 +1,12 @@
 //! Lists that are fetched from a real server: taken, kept, refreshed, and refused where they are
 //! none.
 
-use std::{fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result};
 use lab::{
@@ -36,6 +41,11 @@ fn start(stage: &Stage, nginx: &Nginx, folder: Folder, feeds: &[(&str, &str)]) -
         );
     }
     fs::write(&file, text)?;
+    start_by(stage, nginx, folder, &file)
+}
+
+/// An agent by this configuration file.
+fn start_by(stage: &Stage, nginx: &Nginx, folder: Folder, file: &Path) -> Result<Agent> {
     let file = file.to_string_lossy().into_owned();
     let flags = ["--iface", INTERFACE, "--config", &file];
     Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)
@@ -306,9 +316,7 @@ fn a_list_that_is_fetched_puts_nothing_else_in_force() -> Result<()> {
     nginx.publish("list", b"192.0.2.1\n")?;
     let path = folder.join("guard.toml");
     fs::write(&path, asked_for(""))?;
-    let file = path.to_string_lossy().into_owned();
-    let flags = ["--iface", INTERFACE, "--config", &file];
-    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    let agent = start_by(&stage, &nginx, folder, &path)?;
     wait_for_entries(&agent, "a", 1)?;
     // Somebody has written it, and has not asked for it yet.
     let denying = asked_for(&format!("[[deny]]\ncidr = \"{OTHER}\"\n"));
@@ -356,9 +364,7 @@ fn a_list_that_comes_during_a_trial_is_taken_after_it() -> Result<()> {
     nginx.publish("list", format!("{OTHER}\n").as_bytes())?;
     let path = folder.join("guard.toml");
     fs::write(&path, "watch = false\n")?;
-    let file = path.to_string_lossy().into_owned();
-    let flags = ["--iface", INTERFACE, "--config", &file];
-    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    let agent = start_by(&stage, &nginx, folder, &path)?;
     fs::write(&path, asked_for(""))?;
     cli(&agent, &["reload", "--confirm", "1m"])?;
     let error = || Ok::<_, anyhow::Error>(feed(&agent, "a")?["error"].to_string());
@@ -380,9 +386,7 @@ fn a_list_that_is_fetched_brings_no_other_file_along() -> Result<()> {
     fs::write(&own, "192.0.2.1\n192.0.2.9\n")?;
     let named = "[[feed]]\nname = \"own\"\nfile = \"own\"\n";
     fs::write(&path, format!("{}{named}", asked_for("")))?;
-    let file = path.to_string_lossy().into_owned();
-    let flags = ["--iface", INTERFACE, "--config", &file];
-    let agent = Agent::start_trusting(stage.host(), folder, &nginx.authority(), &flags)?;
+    let agent = start_by(&stage, &nginx, folder, &path)?;
     wait_for_entries(&agent, "a", 1)?;
     let in_force = || Ok::<_, anyhow::Error>(agent.status()?["rules"][2]["in_force"].clone());
     assert_eq!(in_force()?, 2, "what both list counts once");
